@@ -1,0 +1,323 @@
+"""The schema of a sweep's recipe (``sweeps/*.yaml``), and its reader.
+
+Mistakes are reported with the line and the column where they stand and, for a misspelt key, the
+nearest right one. Imports no torch.
+"""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError
+
+from pareto.errors import ParetoError
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$", max_length=64)]
+
+
+class Section(BaseModel):
+    """Base of every section: unknown keys are errors, values are frozen."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+
+class Model(Section):
+    """The base model."""
+
+    base: str
+    """A hub id, a local folder, a ``.gguf`` file, or a packaged name (``smollm2-135m-instruct``, ``tiny-random``)."""
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """``auto``: bfloat16 where the hardware computes in it, else float32."""
+    device: str = "auto"
+    """``auto``: a GPU where there is one, else the CPU."""
+    system: str = ""
+    """System prompt of every conversation; the template's own default is left out."""
+    trust_remote_code: bool = False
+
+
+class Take(Section):
+    """How many prompts of a source go into each split, at most."""
+
+    train: int = Field(ge=0)
+    validation: int = Field(ge=0)
+    test: int = Field(ge=0)
+
+
+class Source(Section):
+    """One set of prompts: exactly one of ``packaged``, ``file``, ``dataset``."""
+
+    packaged: Literal["people", "capitals", "sums", "provocations"] | None = None
+    file: Path | None = None
+    """JSONL or Parquet with a ``prompt`` column and, if wanted, ``answers`` and ``demonstrations`` (lists of text)."""
+    dataset: str | None = None
+    """A ``datasets`` id or a folder that ``datasets.load_dataset`` reads."""
+    subset: str = "train"
+    """The dataset's own split to read."""
+    column: str = "prompt"
+    take: Take | None = None
+    """Without it, every prompt is used."""
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> Source:
+        if sum(x is not None for x in (self.packaged, self.file, self.dataset)) != 1:
+            raise ValueError("a source needs exactly one of: packaged, file, dataset")
+        return self
+
+
+class Prompts(Section):
+    """Where prompts come from and how they are split."""
+
+    sources: tuple[Source, ...] = Field(min_length=1)
+    fractions: tuple[float, float, float] = (0.5, 0.2, 0.3)
+    """Shares of train, validation and test before ``take`` cuts them; they sum to 1."""
+    near_duplicates: float = Field(0.85, gt=0, le=1)
+    """Prompts whose word sets overlap at least this much (Jaccard) go into the same split."""
+    max_tokens: int = Field(128, ge=4)
+    """Longer prompts, in tokens with the template, are an error."""
+
+    @field_validator("fractions")
+    @classmethod
+    def _sum_to_one(cls, v: tuple[float, float, float]) -> tuple[float, float, float]:
+        if min(v) < 0 or abs(sum(v) - 1) > 1e-9:
+            raise ValueError(f"fractions must be non-negative and sum to 1, these sum to {sum(v):g}")
+        return v
+
+
+class Objective(Section):
+    """A quantity to maximise (or minimise), measured by one reward on (prompt, completion)."""
+
+    name: Name
+    reward: str
+    """A name of the catalogue, ``module:function`` with TRL's reward signature, or ``model:<folder or hub id>`` of
+    an ``AutoModelForSequenceClassification``."""
+    direction: Literal["maximize", "minimize"] = "maximize"
+    range: tuple[float, float] | None = None
+    """Declared range; a value outside is an error of the reward and is masked."""
+    options: dict[str, Any] = Field(default_factory=dict)
+    """Passed to the reward by keyword."""
+
+
+class SystemPrompt(Section):
+    """A part of the pool sampled under an objective's own system prompt, trained without it."""
+
+    objective: Name
+    text: str
+    per_prompt: int = Field(ge=1)
+    sources: tuple[str, ...] = ()
+    """Only for prompts of these sources; empty: for all."""
+
+
+class Sampling(Section):
+    """How completions are drawn."""
+
+    max_new_tokens: int = Field(40, ge=1)
+    """The cap on a completion's length."""
+    temperature: float = Field(0.8, gt=0)
+    top_p: float = Field(0.95, gt=0, le=1)
+    top_k: int = Field(50, ge=1)
+    batch_size: int | Literal["auto"] = "auto"
+
+
+class Rollouts(Section):
+    """The pool of candidates that every weight setting shares."""
+
+    per_prompt: int = Field(6, ge=2)
+    system_prompts: tuple[SystemPrompt, ...] = ()
+    demonstrations: int = Field(1, ge=0)
+    """Written demonstrations per prompt that join its candidates, at most."""
+
+
+class Lora(Section):
+    """The adapters: one frozen A shared by all, one trained B each."""
+
+    rank: int = Field(16, ge=1)
+    alpha: float = Field(32, gt=0)
+    target_modules: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+    layers: int | None = Field(None, ge=1)
+    """Adapt only the last this many layers; the activations below them are then computed once for all settings."""
+
+
+class Training(Section):
+    """How one adapter is trained."""
+
+    method: Literal["dpo", "grpo", "rloo"] = "dpo"
+    steps: int = Field(32, ge=1)
+    start: Literal["base", "soup"] = "soup"
+    """Where a weight setting starts after the corners."""
+    steps_from_soup: int = Field(8, ge=1)
+    batch_size: int = Field(8, ge=1)
+    """Comparisons per step (DPO), completions per step (GRPO, RLOO)."""
+    learning_rate: float = Field(4e-4, gt=0)
+    warmup: float = Field(0.1, ge=0, lt=1)
+    """Share of the steps."""
+    beta: float = Field(0.1, ge=0)
+    """Strength of the pull to the base model."""
+    sft_weight: float = Field(1.0, ge=0)
+    """DPO only: weight of the negative log-likelihood of the chosen completion."""
+    num_generations: int = Field(4, ge=2)
+    """GRPO and RLOO only: completions per prompt and step."""
+    pairs_per_prompt: int = Field(2, ge=1)
+    min_margin: float = Field(0.05, ge=0)
+    """Comparisons closer than this (base standard deviations) are left out."""
+    scalarisation: Literal["weighted_sum", "chebyshev"] = "weighted_sum"
+    rho: float = Field(0.05, ge=0)
+    """Augmentation of the Chebyshev scalarisation."""
+    lora: Lora = Lora()
+
+
+class Driver(Section):
+    """Who proposes the next weights."""
+
+    family: Literal["lattice", "optuna", "pymoo"] = "lattice"
+    method: str = "das-dennis"
+    """``das-dennis`` or ``energy``; an Optuna sampler's class name; a pymoo algorithm's class name."""
+    options: dict[str, Any] = Field(default_factory=dict)
+    """Passed on under the library's own names."""
+    trials: int = Field(8, ge=1)
+    """Trained weight settings in all, the corners included."""
+    search: dict[Literal["beta", "learning_rate", "rank"], tuple[float, float]] = Field(default_factory=dict)
+    """Optuna only: ranges of hyper-parameters searched beside the weights (log scale)."""
+
+
+class Soups(Section):
+    """Mixtures evaluated beside the trained adapters."""
+
+    count: int = Field(4, ge=0)
+    """How many preferences are tried as soups of the experts."""
+    scale: float = Field(1.0, gt=0)
+    """Largest coefficient of a soup after rescaling the weights; 0 < scale. 1 keeps the full update of the strongest."""
+
+
+class Evaluation(Section):
+    """How a point is measured."""
+
+    samples_per_prompt: int = Field(2, ge=1)
+    margin: float = Field(1.0, gt=0)
+    """The reference point lies this many base standard deviations below the base policy's mean."""
+    bootstrap: int = Field(1000, ge=100)
+    """Resamplings of the prompts."""
+    confidence: float = Field(0.95, gt=0.5, lt=1)
+
+
+class Level(Section):
+    """One level of the priorities: an objective and the least it must reach."""
+
+    objective: Name
+    at_least: float
+
+
+class Recipe(Section):
+    """A whole sweep."""
+
+    name: Name
+    seed: int = 0
+    model: Model
+    prompts: Prompts
+    objectives: tuple[Objective, ...] = Field(min_length=2)
+    """In order of priority, the highest first."""
+    gold: tuple[str, ...] = ("fluency", "sentiment", "reading_ease", "distinct_2")
+    sampling: Sampling = Sampling()
+    rollouts: Rollouts = Rollouts()
+    training: Training = Training()
+    driver: Driver = Driver()
+    soups: Soups = Soups()
+    evaluation: Evaluation = Evaluation()
+    priorities: tuple[Level, ...] = ()
+    """Levels in order; a trial that breaks one is infeasible for Optuna's samplers."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the objectives in the recipe's order, shape (m,)."""
+        return tuple(o.name for o in self.objectives)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Recipe:
+        names = self.names
+        if len(set(names)) < len(names):
+            raise ValueError("two objectives have the same name")
+        asked = [p.objective for p in self.rollouts.system_prompts] + [p.objective for p in self.priorities]
+        for name in asked:
+            if name not in names:
+                raise ValueError(f"unknown objective '{name}'; {suggest(name, names)}")
+        if self.driver.search and self.driver.family != "optuna":
+            raise ValueError("driver.search needs family: optuna")
+        return self
+
+
+def suggest(word: str, known: tuple[str, ...] | list[str]) -> str:
+    """A hint with the nearest known word, or all of them."""
+    near = difflib.get_close_matches(word, known, n=1)
+    return f"did you mean '{near[0]}'?" if near else f"known: {', '.join(known)}"
+
+
+def read_recipe(path: str | Path) -> Recipe:
+    """Read and check a recipe.
+
+    Args:
+        path: a YAML file.
+
+    Raises:
+        ParetoError: with ``file:line:column`` and what would be right.
+    """
+    path = Path(path)
+    try:
+        tree = YAML(typ="rt").load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ParetoError(f"{path}: no such recipe") from None
+    except (OSError, UnicodeDecodeError) as e:
+        raise ParetoError(f"{path}: cannot be read as text: {e}") from None
+    except MarkedYAMLError as e:
+        mark = e.problem_mark
+        where = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
+        raise ParetoError(f"{path}{where}: not valid YAML: {e.problem}") from None
+    if not isinstance(tree, dict):
+        raise ParetoError(f"{path}:1:1: a recipe is a mapping of keys such as name, model, prompts, objectives")
+    try:
+        return Recipe.model_validate(tree)
+    except ValidationError as e:
+        raise ParetoError("\n".join(_explain(path, tree, dict(err)) for err in e.errors())) from None
+
+
+def _explain(path: Path, tree: Any, err: dict[str, Any]) -> str:
+    """One line for one pydantic error, at its place in the file."""
+    loc = tuple(p for p in err["loc"] if isinstance(p, int) or p != "[key]")
+    line, column = _position(tree, loc)
+    dotted = ".".join(str(p) for p in loc)
+    message = str(err["msg"]).removeprefix("Value error, ")
+    if err["type"] == "extra_forbidden":
+        section = _section_at(loc[:-1])
+        known = list(section.model_fields) if section else []
+        message = f"unknown key '{loc[-1]}'; {suggest(str(loc[-1]), known)}"
+    elif err["type"] == "missing":
+        message = f"the key '{loc[-1]}' is missing"
+    return f"{path}:{line}:{column}: {dotted + ': ' if dotted else ''}{message}"
+
+
+def _position(tree: Any, loc: tuple[int | str, ...]) -> tuple[int, int]:
+    """Line and column, from 1, of the deepest part of ``loc`` that is in the file."""
+    line, column = 0, 0
+    for part in loc:
+        marks = getattr(tree, "lc", None)
+        if marks is None or marks.data is None or part not in marks.data:
+            break
+        line, column = marks.data[part][:2]
+        tree = tree[part]
+    return line + 1, column + 1
+
+
+def _section_at(loc: tuple[int | str, ...]) -> type[Section] | None:
+    """The section's class at a place of the schema."""
+    section: Any = Recipe
+    for part in loc:
+        if isinstance(part, int):
+            continue
+        annotation = section.model_fields[part].annotation
+        candidates = [annotation, *getattr(annotation, "__args__", ())]
+        section = next((c for c in candidates if isinstance(c, type) and issubclass(c, Section)), None)
+        if section is None:
+            return None
+    return section  # type: ignore[no-any-return]

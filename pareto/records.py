@@ -1,0 +1,97 @@
+"""The frozen records that travel from prompts to points.
+
+Everything here is plain data: no torch, no I/O. A missing number (an objective that does not
+apply to a prompt, a reward that failed on a row) is NaN in arrays and ``None`` in JSON.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+SCHEMA = 1
+"""Version of these records as stored; a run written by a newer version is refused."""
+
+Split = Literal["train", "validation", "test"]
+Kind = Literal["base", "expert", "trained", "soup"]
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """One request to the model."""
+
+    id: str
+    """Hash of source and text, stable across machines."""
+    text: str
+    """What the user says, without the chat template."""
+    source: str
+    """Where it came from: a packaged set's name or the file's or dataset's name."""
+    answers: tuple[str, ...] = ()
+    """Accepted answers; empty where no answer can be checked."""
+    demonstrations: tuple[str, ...] = ()
+    """Written completions that may join the prompt's candidates."""
+    split: Split = "train"
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """One completion of a prompt, sampled from a policy or written by a person."""
+
+    prompt_id: str
+    sample: int
+    """Index among the prompt's completions."""
+    origin: str
+    """``sampled``, ``sampled:<objective>`` (under that objective's system prompt) or ``demonstration``."""
+    seed: int
+    """Seed of the row's own noise stream; 0 for demonstrations."""
+    text: str
+    token_ids: tuple[int, ...]
+    """The completion's tokens, with the end-of-turn token where the completion ended."""
+    logp: float
+    """Sum over tokens of log p under the base model without a system prompt, temperature 1, in nats."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A chosen and a rejected completion of the same prompt (indices into the pool)."""
+
+    prompt_id: str
+    chosen: int
+    rejected: int
+    margin: float
+    """Scalarised score of chosen minus rejected, in units of the base policy's standard deviations."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """A policy with its measured objective vector on one split of the prompts."""
+
+    id: str
+    kind: Kind
+    split: Split
+    weights: dict[str, float] | None
+    """The preference that was trained or asked for; ``None`` for the base."""
+    coefficients: dict[str, float]
+    """How much of each adapter (by id) makes this policy; empty for the base."""
+    mean: dict[str, float]
+    """Objective → mean over prompts of the mean over samples, in the objective's own units."""
+    se: dict[str, float]
+    """Objective → standard error of that mean over prompts."""
+    n: dict[str, int]
+    """Objective → number of prompts to which it applied."""
+    gold: dict[str, float]
+    """Held-out measures that are never trained on."""
+    kl: float
+    """KL(policy ‖ base), nats per token, on the policy's own completions."""
+    trial: int | None = None
+    """Number of the Optuna trial that made it."""
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """What a driver asks to be tried."""
+
+    weights: tuple[float, ...]
+    """A point of the simplex, in the recipe's order of objectives."""
+    settings: dict[str, float | int] = field(default_factory=dict)
+    """Hyper-parameters searched beside the weights, e.g. ``{"beta": 0.05}``."""
