@@ -129,6 +129,8 @@ class Rollouts(Section):
     system_prompts: tuple[SystemPrompt, ...] = ()
     demonstrations: int = Field(1, ge=0)
     """Written demonstrations per prompt that join its candidates, at most."""
+    first_sentences: int = Field(0, ge=0)
+    """First sentences of sampled answers per prompt that join its candidates, ended there: whole short answers."""
 
 
 class Lora(Section):

@@ -41,9 +41,10 @@ class Rollout:
     sample: int
     """Index among the prompt's completions."""
     origin: str
-    """``sampled``, ``sampled:<objective>`` (under that objective's system prompt) or ``demonstration``."""
+    """``sampled``, ``sampled:<objective>`` (under that objective's system prompt), ``first_sentence`` or
+    ``demonstration``."""
     seed: int
-    """Seed of the row's own noise stream; 0 for demonstrations."""
+    """Seed of the row's own random numbers; 0 where nothing was sampled."""
     text: str
     token_ids: tuple[int, ...]
     """The completion's tokens, with the end-of-turn token where the completion ended."""
@@ -83,6 +84,8 @@ class Point:
     """Held-out measures that are never trained on."""
     kl: float
     """KL(policy ‖ base), nats per token, on the policy's own completions."""
+    scores: str
+    """Name of the table of its per-prompt scores, a hash of what was measured."""
     trial: int | None = None
     """Number of the Optuna trial that made it."""
 

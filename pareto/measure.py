@@ -1,0 +1,173 @@
+"""From a policy to a point: sample on a split's prompts, score, and average per objective.
+
+Every policy sees the same prompts with the same random numbers, so differences between points are
+differences between policies. What was measured is kept per prompt: intervals need it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pareto.config import Objective, Recipe
+from pareto.objectives.load import Reward, load_reward
+from pareto.objectives.score import Failure, score
+from pareto.records import Kind, Point, Prompt, Rollout, Split
+from pareto.rollouts.pool import decode, row_seed
+from pareto.rollouts.sampling import Request, draw, log_probabilities
+from pareto.store.files import fingerprint
+from pareto.store.points import save_point
+from pareto.store.tables import read_scores, table_ok, write_rollouts, write_scores
+
+if TYPE_CHECKING:
+    from pareto.models import Base
+    from pareto.soups.bank import Bank
+    from pareto.store.run import Run
+
+COMPUTED = ("fluency", "kl")
+"""Gold measures that come from log-probabilities rather than from a reward."""
+
+
+@dataclass
+class Meter:
+    """Measures policies of one run."""
+
+    run: Run
+    recipe: Recipe
+    base: Base
+    bank: Bank
+    rewards: Sequence[Reward]
+    prompts: Mapping[Split, Sequence[Prompt]]
+    report: Callable[[Failure], None] = lambda failure: None
+    """Told of every row that a reward failed on."""
+    keys: dict[str, str] = field(default_factory=dict)
+    """Adapter in the bank → hash of what made it."""
+
+    def __post_init__(self) -> None:
+        names = [g for g in self.recipe.gold if g not in COMPUTED]
+        self.gold = [load_reward(Objective(name=n, reward=n)) for n in names]
+
+    def measure(
+        self,
+        name: str,
+        kind: Kind,
+        weights: Mapping[str, float] | None,
+        coefficients: Mapping[str, float],
+        split: Split,
+        trial: int | None = None,
+        progress: Callable[[int], None] = lambda done: None,
+    ) -> Point:
+        """Measure the soup with these coefficients, or read back what was measured, and save its point."""
+        key = self._key(coefficients, split)
+        path = self.run.scores / f"{key}.parquet"
+        if not table_ok(path):
+            self._sample_and_score(coefficients, split, key, progress)
+        columns = read_scores(path).columns
+        per_prompt = {n: self._by_prompt(column) for n, column in columns.items()}
+        names = self.recipe.names
+        point = Point(
+            id=name,
+            kind=kind,
+            split=split,
+            weights=dict(weights) if weights is not None else None,
+            coefficients=dict(coefficients),
+            mean={n: _mean(per_prompt[n]) for n in names},
+            se={n: _se(per_prompt[n]) for n in names},
+            n={n: int(np.isfinite(per_prompt[n]).sum()) for n in names},
+            gold={n: _mean(per_prompt[f"gold:{n}"]) for n in self.recipe.gold if n != "kl"},
+            kl=_mean(per_prompt["gold:kl"]),
+            scores=key,
+            trial=trial,
+        )
+        save_point(self.run, point)
+        return point
+
+    def per_prompt(self, point: Point) -> NDArray[np.float64]:
+        """(prompts, m): the mean over samples of every objective, NaN where it does not apply."""
+        columns = read_scores(self.run.scores / f"{point.scores}.parquet").columns
+        return np.stack([self._by_prompt(columns[n]) for n in self.recipe.names], axis=1)
+
+    def _key(self, coefficients: Mapping[str, float], split: Split) -> str:
+        return fingerprint(
+            {
+                "base": self.base.fingerprint,
+                "system": self.base.system,
+                "policy": {self.keys[k]: round(v, 12) for k, v in sorted(coefficients.items())},
+                "prompts": [p.id for p in self.prompts[split]],
+                "sampling": self.recipe.sampling.model_dump(mode="json"),
+                "samples": self.recipe.evaluation.samples_per_prompt,
+                "objectives": [o.model_dump(mode="json") for o in self.recipe.objectives],
+                "gold": list(self.recipe.gold),
+                "seed": self.recipe.seed,
+            }
+        )
+
+    def _sample_and_score(
+        self, coefficients: Mapping[str, float], split: Split, key: str, progress: Callable[[int], None]
+    ) -> None:
+        prompts, samples = self.prompts[split], self.recipe.evaluation.samples_per_prompt
+        asked = [
+            (p, k, Request(tuple(self.base.prompt_ids(p.text)), row_seed(self.recipe.seed, "measure", p.id, k)))
+            for p in prompts
+            for k in range(samples)
+        ]
+        self.bank.merge(coefficients)
+        drawn = draw(self.base, [r for _, _, r in asked], self.recipe.sampling, progress)
+        self.bank.merge({})
+        rollouts = [
+            Rollout(p.id, k, "sampled", r.seed, decode(self.base, d.token_ids), d.token_ids, d.logp)
+            for (p, k, r), d in zip(asked, drawn, strict=True)
+        ]
+        of = [p for p, _, _ in asked]
+        cap = self.recipe.sampling.max_new_tokens
+        scores = score([*self.rewards, *self.gold], of, rollouts, max_new_tokens=cap)
+        for failure in scores.failures:
+            self.report(failure)
+        names = [*self.recipe.names, *(f"gold:{g.name}" for g in self.gold)]
+        columns = dict(zip(names, scores.values.T, strict=True))
+        columns |= self._from_log_probabilities(asked, rollouts, is_base=not coefficients)
+        write_rollouts(self.run.rollouts / f"{key}.parquet", rollouts)
+        write_scores(
+            self.run.scores / f"{key}.parquet", [r.prompt_id for r in rollouts], [r.sample for r in rollouts], columns
+        )
+
+    def _from_log_probabilities(
+        self, asked: Sequence[tuple[Prompt, int, Request]], rollouts: Sequence[Rollout], is_base: bool
+    ) -> dict[str, NDArray[np.float64]]:
+        """Fluency and KL, nats per token, of each prompt's first sample.
+
+        Fluency is log p_base / tokens. KL is the one-sample estimate (log p_policy − log p_base) / tokens on the
+        policy's own completion. One sample per prompt: another pass of the base model over all of them would
+        cost as much as drawing them.
+        """
+        first = [i for i, (_, k, _) in enumerate(asked) if k == 0]
+        own = np.array([rollouts[i].logp for i in first])
+        if is_base:
+            base = own
+        else:
+            base = np.array(log_probabilities(self.base, [(asked[i][2].ids, rollouts[i].token_ids) for i in first]))
+        tokens = np.array([len(rollouts[i].token_ids) for i in first])
+        fluency, kl = np.full(len(rollouts), np.nan), np.full(len(rollouts), np.nan)
+        fluency[first], kl[first] = base / tokens, (own - base) / tokens
+        return {"gold:fluency": fluency, "gold:kl": kl}
+
+    def _by_prompt(self, column: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(prompts,): mean over the samples to which it applies."""
+        values = column.reshape(-1, self.recipe.evaluation.samples_per_prompt)
+        count = np.isfinite(values).sum(axis=1)
+        with np.errstate(invalid="ignore"):
+            return np.nansum(values, axis=1) / np.where(count, count, np.nan)
+
+
+def _mean(values: NDArray[np.float64]) -> float:
+    kept = values[np.isfinite(values)]
+    return float(kept.mean()) if len(kept) else float("nan")
+
+
+def _se(values: NDArray[np.float64]) -> float:
+    kept = values[np.isfinite(values)]
+    return float(kept.std(ddof=1) / np.sqrt(len(kept))) if len(kept) > 1 else float("nan")

@@ -1,0 +1,1 @@
+"""Soups: policies whose update is a weighted sum of the adapters' updates."""

@@ -1,0 +1,1 @@
+"""A run's folder and its study: every file whole or absent, whatever kills the process that writes it."""

@@ -1,0 +1,1 @@
+"""One LoRA adapter per weight setting, all with one frozen A, trained through TRL and PEFT."""

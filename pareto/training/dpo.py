@@ -1,0 +1,192 @@
+"""DPO through TRL's ``DPOTrainer``, with what every weight setting shares computed once.
+
+Three things differ from the plain way, none of them the loss: the reference log-probabilities come from
+the pool; the layers below the adapters come from the trunk; and the vocabulary is scored at the
+completion's positions only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import MethodType
+from typing import Any
+
+import torch
+from datasets import Dataset
+from torch import Tensor
+from transformers import TrainerCallback
+from trl import DPOConfig, DPOTrainer
+from trl.trainer.utils import FusedCausalLMOutput
+
+from pareto.config import Training
+from pareto.models import Base
+from pareto.records import Comparison, Rollout
+from pareto.training.adapters import State, freeze_a, lora_config, put, take
+from pareto.training.trunk import Trunk
+
+
+class SharedDPOTrainer(DPOTrainer):  # type: ignore[misc]
+    """TRL's trainer on rows that are tokenised and carry their reference log-probabilities."""
+
+    def _prepare_dataset(self, dataset: Dataset, *_: Any) -> Dataset:
+        return dataset
+
+    def _precompute_ref_logps(self, dataset: Dataset, *_: Any) -> Dataset:
+        return dataset
+
+
+def rows(
+    prompt_ids: dict[str, list[int]], pool: Sequence[Rollout], comparisons: Sequence[Comparison]
+) -> Dataset:
+    """TRL's columns for comparisons of the pool."""
+    return Dataset.from_list(
+        [
+            {
+                "prompt_ids": prompt_ids[c.prompt_id],
+                "chosen_ids": list(pool[c.chosen].token_ids),
+                "rejected_ids": list(pool[c.rejected].token_ids),
+                "ref_chosen_logps": pool[c.chosen].logp,
+                "ref_rejected_logps": pool[c.rejected].logp,
+            }
+            for c in comparisons
+        ]
+    )
+
+
+def train_dpo(
+    base: Base,
+    training: Training,
+    data: Dataset,
+    a: State,
+    start: State | None,
+    trunk: Trunk | None,
+    *,
+    steps: int,
+    seed: int,
+    scratch: Path,
+    progress: Callable[[int, int], None],
+) -> tuple[State, list[dict[str, float]]]:
+    """Train one adapter's B.
+
+    Args:
+        base: the live model with nothing merged into it; left as it was.
+        training: method settings.
+        data: from ``rows``.
+        a: the shared A; asserted to be untouched at the end.
+        start: the B to start from, or ``None`` for zeros.
+        trunk: the shared lower layers, or ``None`` to run all layers at every step.
+        steps: optimiser steps.
+        seed: of the order of the data.
+        scratch: a folder that the trainer may write to; nothing in it is kept.
+        progress: called with (steps done, steps in all).
+
+    Returns:
+        B, and the trainer's log, one row per logging step.
+    """
+    args = DPOConfig(
+        output_dir=str(scratch),
+        loss_type=["sigmoid", "sft"] if training.sft_weight else ["sigmoid"],
+        loss_weights=[1.0, training.sft_weight] if training.sft_weight else [1.0],
+        beta=training.beta,
+        precompute_ref_log_probs=True,
+        max_length=None,
+        **trainer_arguments(base, training, steps, seed),
+    )
+    model: Any = base.model
+    trainer = SharedDPOTrainer(
+        model=model,
+        args=args,
+        train_dataset=data,
+        processing_class=base.tokenizer,
+        peft_config=lora_config(base, training.lora),
+        callbacks=[Steps(progress, steps)],
+    )
+    try:
+        put(trainer.model, a, start)
+        freeze_a(trainer.model)
+        model.forward = MethodType(_forward(trunk), model)
+        trainer.train()
+        a_after, b = take(trainer.model)
+        if any(not torch.equal(a[k], a_after[k]) for k in a):
+            raise AssertionError("the shared A changed in training")
+        log = [{k: float(v) for k, v in row.items()} for row in trainer.state.log_history]
+    finally:
+        restore(trainer.model, model)
+    return b, log
+
+
+def trainer_arguments(base: Base, training: Training, steps: int, seed: int) -> dict[str, Any]:
+    """What all of TRL's trainers are told alike."""
+    return {
+        "per_device_train_batch_size": training.batch_size,
+        "max_steps": steps,
+        "learning_rate": training.learning_rate,
+        "lr_scheduler_type": "cosine",
+        "warmup_steps": round(training.warmup * steps),
+        "seed": seed,
+        "bf16": base.model.dtype == torch.bfloat16,
+        "fp16": base.model.dtype == torch.float16,
+        "use_cpu": base.device.type == "cpu",
+        "gradient_checkpointing": False,
+        "logging_steps": max(1, steps // 8),
+        "save_strategy": "no",
+        "report_to": "none",
+        "disable_tqdm": True,
+        "dataloader_pin_memory": base.device.type != "cpu",
+    }
+
+
+def restore(wrapped: Any, model: Any) -> None:
+    """Take the adapter and the trainer's patches off the live model again."""
+    model.__dict__.pop("forward", None)
+    wrapped.unload()
+    model.eval()
+    model.requires_grad_(False)
+
+
+class Steps(TrainerCallback):  # type: ignore[misc]
+    """Reports each finished step, and keeps the trainer from printing."""
+
+    def __init__(self, progress: Callable[[int, int], None], total: int) -> None:
+        self.progress, self.total = progress, total
+
+    def on_step_end(self, _args: Any, state: Any, _control: Any, **_: Any) -> None:
+        """Report the step."""
+        self.progress(state.global_step, self.total)
+
+
+def _forward(trunk: Trunk | None) -> Callable[..., FusedCausalLMOutput]:
+    """A forward for TRL's fused head that scores the vocabulary at labelled positions only."""
+
+    def forward(
+        self: Any, input_ids: Tensor, attention_mask: Tensor, labels: Tensor, **_: Any
+    ) -> FusedCausalLMOutput:
+        if trunk is None:
+            hidden = self.base_model(input_ids=input_ids, attention_mask=attention_mask, use_cache=False)
+        else:
+            below = trunk.hidden(input_ids, attention_mask)
+            with trunk.upper() as backbone:
+                hidden = backbone(inputs_embeds=below, attention_mask=attention_mask, use_cache=False)
+        scored = labels[:, 1:] != -100
+        logits = self.get_output_embeddings()(hidden.last_hidden_state[:, :-1][scored]).float()
+        targets = labels[:, 1:][scored]
+        normaliser = logits.logsumexp(1)
+        logp = logits.gather(1, targets[:, None]).squeeze(1) - normaliser
+        with torch.no_grad():
+            seen = logits.detach()
+            entropy = normaliser - torch.linalg.vecdot((seen - normaliser[:, None]).exp_(), seen)
+            mean, top = seen.mean(1), seen.argmax(1) == targets
+
+        def spread(values: Tensor) -> Tensor:
+            return values.new_zeros(scored.shape).masked_scatter(scored, values)
+
+        return FusedCausalLMOutput(
+            loss=-logp.mean(),
+            log_probs=spread(logp),
+            entropy=spread(entropy),
+            mean_logits=spread(mean),
+            is_top1=spread(top),
+        )
+
+    return forward

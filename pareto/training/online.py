@@ -1,0 +1,138 @@
+"""GRPO and RLOO through TRL's trainers, on the same rewards and weights as DPO.
+
+Rewards reach the trainers in units of the base policy's standard deviations, and every objective is
+normalised within its group of completions before the weights touch it (``normalize_then_sum``): otherwise
+the objective of largest variance overrides the weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from datasets import Dataset
+from trl import GRPOConfig, GRPOTrainer, RLOOConfig, RLOOTrainer
+
+from pareto.config import Recipe
+from pareto.models import Base
+from pareto.objectives.load import Reward
+from pareto.records import Prompt
+from pareto.training.adapters import State, freeze_a, lora_config, put, take
+from pareto.training.dpo import Steps, restore, trainer_arguments
+
+RewardFunction = Callable[..., list[float | None]]
+
+
+def train_online(
+    base: Base,
+    recipe: Recipe,
+    rewards: Sequence[Reward],
+    weights: Sequence[float],
+    prompts: Sequence[Prompt],
+    a: State,
+    start: State | None,
+    *,
+    steps: int,
+    seed: int,
+    scratch: Path,
+    progress: Callable[[int, int], None],
+) -> tuple[State, list[dict[str, float]]]:
+    """Train one adapter's B by sampling from the policy as it learns.
+
+    Args: as ``train_dpo``; ``rewards`` and ``weights`` (m,) in the recipe's order.
+
+    Returns:
+        B, and the trainer's log.
+    """
+    training, sampling = recipe.training, recipe.sampling
+    shared = {
+        **trainer_arguments(base, training, steps, seed),
+        "output_dir": str(scratch),
+        "beta": training.beta,
+        "num_generations": training.num_generations,
+        "max_completion_length": sampling.max_new_tokens,
+        "temperature": sampling.temperature,
+        "top_p": sampling.top_p,
+        "top_k": sampling.top_k,
+        # Columns such as `answers` must reach the rewards.
+        "remove_unused_columns": False,
+    }
+    functions = [_signed(r, sampling.max_new_tokens) for r in rewards]
+    common = {
+        "model": base.model,
+        "train_dataset": rows(base, prompts),
+        "processing_class": base.tokenizer,
+        "peft_config": lora_config(base, training.lora),
+        "callbacks": [Steps(progress, steps)],
+    }
+    trainer: Any
+    if training.method == "grpo":
+        config = GRPOConfig(
+            **shared, reward_weights=list(weights), multi_objective_aggregation="normalize_then_sum"
+        )
+        trainer = GRPOTrainer(reward_funcs=functions, args=config, **common)
+    else:
+        summed = _normalised_sum(functions, weights, training.num_generations)
+        trainer = RLOOTrainer(reward_funcs=summed, args=RLOOConfig(**shared), **common)
+    try:
+        put(trainer.model, a, start)
+        freeze_a(trainer.model)
+        trainer.train()
+        a_after, b = take(trainer.model)
+        if any(not torch.equal(a[k], a_after[k]) for k in a):
+            raise AssertionError("the shared A changed in training")
+        log = [
+            {k: float(v) for k, v in row.items() if isinstance(v, int | float)} for row in trainer.state.log_history
+        ]
+    finally:
+        restore(trainer.model, base.model)
+    return b, log
+
+
+def rows(base: Base, prompts: Sequence[Prompt]) -> Dataset:
+    """TRL's conversational columns, and those that rewards ask for."""
+    return Dataset.from_list(
+        [
+            {
+                "prompt": [{"role": "system", "content": base.system}, {"role": "user", "content": p.text}],
+                "answers": list(p.answers),
+                "source": p.source,
+            }
+            for p in prompts
+        ]
+    )
+
+
+def _signed(reward: Reward, cap: int) -> RewardFunction:
+    """The reward with larger = better, under the objective's name."""
+
+    def function(prompts: Any, completions: Any, completion_ids: Any, **columns: Any) -> list[float | None]:
+        columns.setdefault("max_new_tokens", cap)
+        raw = reward.function(prompts=prompts, completions=completions, completion_ids=completion_ids, **columns)
+        return [None if v is None or v != v else reward.sign * float(v) for v in raw]
+
+    function.__name__ = reward.name
+    return function
+
+
+def _normalised_sum(functions: Sequence[RewardFunction], weights: Sequence[float], group: int) -> RewardFunction:
+    """For RLOO, which takes one reward and no ``normalize_then_sum``: normalise in groups, then sum."""
+
+    def weighted(**columns: Any) -> list[float | None]:
+        total: np.ndarray | None = None
+        for function, weight in zip(functions, weights, strict=True):
+            values = np.array(function(**columns), dtype=float).reshape(-1, group)
+            applies = ~np.isnan(values)
+            centred = np.where(applies, values, 0.0)
+            count = np.maximum(applies.sum(1, keepdims=True), 1)
+            centred = np.where(applies, values - centred.sum(1, keepdims=True) / count, 0.0)
+            spread = np.sqrt((centred**2).sum(1, keepdims=True) / count)
+            part = weight * centred / (spread + 1e-4)
+            total = part if total is None else total + part
+        assert total is not None
+        return [float(v) for v in total.reshape(-1)]
+
+    return weighted
