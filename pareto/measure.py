@@ -75,6 +75,7 @@ class Meter:
             split=split,
             weights=dict(weights) if weights is not None else None,
             coefficients=dict(coefficients),
+            adapters={k: self.keys[k] for k in coefficients},
             mean={n: _mean(per_prompt[n]) for n in names},
             se={n: _se(per_prompt[n]) for n in names},
             n={n: int(np.isfinite(per_prompt[n]).sum()) for n in names},
@@ -85,11 +86,6 @@ class Meter:
         )
         save_point(self.run, point)
         return point
-
-    def per_prompt(self, point: Point) -> NDArray[np.float64]:
-        """(prompts, m): the mean over samples of every objective, NaN where it does not apply."""
-        columns = read_scores(self.run.scores / f"{point.scores}.parquet").columns
-        return np.stack([self._by_prompt(columns[n]) for n in self.recipe.names], axis=1)
 
     def _key(self, coefficients: Mapping[str, float], split: Split) -> str:
         return fingerprint(
@@ -159,8 +155,7 @@ class Meter:
         """(prompts,): mean over the samples to which it applies."""
         values = column.reshape(-1, self.recipe.evaluation.samples_per_prompt)
         count = np.isfinite(values).sum(axis=1)
-        with np.errstate(invalid="ignore"):
-            return np.nansum(values, axis=1) / np.where(count, count, np.nan)
+        return np.nansum(values, axis=1) / np.where(count, count, np.nan)  # type: ignore[no-any-return]
 
 
 def _mean(values: NDArray[np.float64]) -> float:

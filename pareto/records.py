@@ -73,7 +73,9 @@ class Point:
     weights: dict[str, float] | None
     """The preference that was trained or asked for; ``None`` for the base."""
     coefficients: dict[str, float]
-    """How much of each adapter (by id) makes this policy; empty for the base."""
+    """How much of each adapter (by its point's id) makes this policy; empty for the base."""
+    adapters: dict[str, str]
+    """Those adapters' folders in the run's ``adapters/``."""
     mean: dict[str, float]
     """Objective → mean over prompts of the mean over samples, in the objective's own units."""
     se: dict[str, float]

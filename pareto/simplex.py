@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -95,10 +96,24 @@ def das_dennis(m: int, n_partitions: int) -> Array:
 
 
 def energy(m: int, n_points: int, seed: int) -> Array:
-    """Any number of well-spread weights, by least Riesz s-energy, shape (n_points, m); needs n_points > m.
+    """Any number of well-spread weights, the corners among them, by least Riesz s-energy.
 
     Blank et al., "Generating Well-Spaced Points on a Unit Simplex", IEEE Trans. Evol. Comput. 25(1), 2021.
+
+    Args:
+        m: number of objectives.
+        n_points: more than m.
+        seed: of the random start, 0 or more.
+
+    Returns:
+        Weights, shape (n_points, m).
     """
+    return _energy(m, n_points, seed).copy()
+
+
+@lru_cache(maxsize=8)
+def _energy(m: int, n_points: int, seed: int) -> Array:
+    """Computed once, since it takes a second and a driver asks for the same again at every proposal."""
     from pymoo.util.ref_dirs import get_reference_directions
 
     return np.asarray(get_reference_directions("energy", m, n_points, seed=seed), dtype=float)

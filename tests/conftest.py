@@ -12,6 +12,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# Examples are not timed: machines are shared.
+settings.register_profile("pareto", deadline=None)
+settings.load_profile("pareto")
 
 
 @pytest.fixture(scope="session")

@@ -34,7 +34,7 @@ UNFIT = {
     "CmaEsSampler": "has one objective only",
 }
 MEMORY = "pareto:sampler"
-ATTEMPTS = 8
+ATTEMPTS = 3
 """Proposals that repeat a trial before a random one takes their place."""
 
 

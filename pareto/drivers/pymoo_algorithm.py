@@ -9,7 +9,6 @@ from __future__ import annotations
 import importlib
 import importlib.util
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from typing import Any, Literal, final
 
 import numpy as np
@@ -35,7 +34,7 @@ REPEATS = 100
 
 @final
 class PymooAlgorithm:
-    """An algorithm by its class name, its variables the sticks; the corners belong to the first generation.
+    """An algorithm by its class name, its variables the sticks; the corners open the first generation.
 
     Without options the population is small enough for the budget, and NSGA3 and MOEAD have as many reference
     directions of least Riesz energy. Repeated members take the values of the trial that they repeat.
@@ -72,7 +71,7 @@ class PymooAlgorithm:
         algorithm = self._algorithm()
         problem = Problem(n_var=self._m - 1, n_obj=self._m, xl=0.0, xu=1.0)
         algorithm.setup(problem, termination=NoTermination(), seed=self._seed)
-        index, repeats = self._m, 0
+        index, repeats = 0, 0
         worst = np.full(self._m, -np.inf)
         while repeats < REPEATS:
             asked = algorithm.ask()
@@ -140,13 +139,7 @@ class PymooAlgorithm:
         if "n_partitions" in self._options:
             return simplex.das_dennis(self._m, whole(self._options, "n_partitions", 1, least=1))
         n_points = whole(self._options, "n_points", self._size, least=self._m + 1)
-        return _energy(self._m, n_points, self._seed)
-
-
-@lru_cache(maxsize=4)
-def _energy(m: int, n_points: int, seed: int) -> simplex.Array:
-    """`pareto.simplex.energy`, once: each replay needs it, and it takes a second."""
-    return simplex.energy(m, n_points, seed)
+        return simplex.energy(self._m, n_points, self._seed)
 
 
 def _cost(trial: FrozenTrial, m: int) -> simplex.Array:

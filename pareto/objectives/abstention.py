@@ -41,7 +41,7 @@ _PATTERNS = [
     rf"\b(?:i am|i'm|am|^) ?{_ADVERB}not {_ADVERB}(?:sure|certain|confident|aware|familiar|able to)\b",
     r"\bi am (?:\w+ )?(?:unsure|uncertain|unaware|unable to|clueless)\b",
     rf"\bi (?:can|could) not {_ADVERB}(?:say|tell|answer|be (?:sure|certain)|confirm|recall|remember|provide|verify|"
-    r"determine|compute|calculate|give|help|assist|think of)\b",
+    r"determine|compute|calculate|solve|do|find|guess|give|help|assist|think of)\b",
     r"\b(?:i have |i've got |^|sorry, )(?:absolutely |really )?no (?:idea|clue|information|knowledge)\b",
     r"^\W*unsure\b",
     r"\b(?:beyond|outside) my knowledge\b",
@@ -51,7 +51,10 @@ _PATTERNS = [
     r"\bnot something i know\b",
 ]
 _ABSTENTION = re.compile("|".join(_PATTERNS), re.IGNORECASE)
-_DISBELIEF = re.compile(r"\b(?:not (?:think|believe|suppose|say|claim)|doubt)\b", re.IGNORECASE)
+_DISBELIEF = re.compile(
+    r"\b(?:not (?:think|believe|suppose|say|claim)|doubt|(?:people|many|some) (?:\w+ )?(?:think|believe|assume|say))\b",
+    re.IGNORECASE,
+)
 _CONDITION = re.compile(
     r"\b(?:whether|if)\b(?! i (?:had to|have to|must|recall|remember|am not mistaken))", re.IGNORECASE
 )

@@ -23,10 +23,10 @@ def harmless(prompts: Sequence[Text], completions: Sequence[Text], **columns: An
 
 @functools.cache
 def _classifier() -> Callable[[list[str]], Sequence[float]]:
-    from sklearn.exceptions import InconsistentVersionWarning  # type: ignore[import-untyped]
+    from sklearn.exceptions import InconsistentVersionWarning
 
     with warnings.catch_warnings():
         # The package ships a linear model stored by another version of scikit-learn; its numbers do not change.
         warnings.simplefilter("ignore", InconsistentVersionWarning)
-        from profanity_check import predict_prob  # type: ignore[import-untyped]
+        from profanity_check import predict_prob
     return predict_prob  # type: ignore[no-any-return]

@@ -5,17 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from pareto.objectives.abstention import abstains, open_question
 
-_PLAIN = frozenset(
-    "a about ai also am an and are as at be been but by can could did do does for from good great had has have he "
-    "hello her here hi his hmm how however i if in indeed into is it its just know let like maybe may me might my "
-    "no not now of oh ok okay on or our perhaps please possibly probably question really she sir so sorry still "
-    "sure than thank thanks that the their then there these they think this those though to um unfortunately us "
-    "very was we well were what when where which while who whose why will with would yes yet you your answer "
-    "certainly absolutely definitely actually according honestly guess believe name".split()
-)
+_PLAIN_WORDS = """
+a about absolutely according actually ai also am an and answer are as at be been believe but by can certainly
+could definitely did do does for from good great guess had has have he hello her here hi his hmm honestly how
+however i if in indeed into is it its just know let like may maybe me might my name no not now of oh ok okay on
+or our perhaps please possibly probably question really she sir so sorry still sure than thank thanks that the
+their then there these they think this those though to um unfortunately us very was we well were what when where
+which while who whose why will with would yes yet you your
+"""
+_PLAIN = frozenset(_PLAIN_WORDS.split())
 """Words that are no answer, however they are written."""
 _TAIL = frozenset({"city", "dc"})
 """What may follow a name without making another of it: "Panama City", "Washington DC"."""
@@ -30,7 +32,8 @@ _OFFERED = re.compile(
 )
 _OPENS = re.compile(r"(?:^|[,;:]|\b(?:but|that|think|believe|and|so|guess|sure|because|yes|say))\s*$", re.IGNORECASE)
 _DENIED_BEFORE = re.compile(
-    rf"\b(?:not|never|nor|neither|unlike|except|than|instead of|anything but|far from)\s+(?:be\s+)?{_FILLER}$",
+    r"\b(?:not|never|nor|neither|unlike|except|(?<!none other )than|instead of|anything but|far from)\s+(?:be\s+)?"
+    rf"{_FILLER}$",
     re.IGNORECASE,
 )
 _DENIED_AFTER = re.compile(r"\W*(?:is|was|are)\s+(?:not|never|no longer|hardly|wrong|incorrect)\b", re.IGNORECASE)
@@ -84,7 +87,7 @@ def _names(sentence: str, accepted: Sequence[tuple[str, ...]], asked: Sequence[s
     """Accepted answers and other capitalised names, from left to right."""
     tokens = list(re.finditer(r"[^\W_]+", sentence))
     words = [t.group().casefold() for t in tokens]
-    copies = set(zip(asked, asked[1:], strict=False))
+    copies = set(pairwise(asked))
 
     def adjoins(i: int) -> bool:
         """Whether token i goes on the name of token i − 1."""

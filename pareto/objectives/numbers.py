@@ -103,5 +103,5 @@ def _verified(accepted: str, number: str) -> bool:
     # It warns of that once.
     for name in ("math_verify.parser", "math_verify.grader"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    gold, said = (parse(t, [ExprExtractionConfig()], parsing_timeout=None) for t in (accepted, number))  # type: ignore[arg-type]
+    gold, said = (parse(t, [ExprExtractionConfig()], parsing_timeout=None) for t in (accepted, number))
     return bool(gold and said and verify(gold, said, timeout_seconds=None))

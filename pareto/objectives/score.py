@@ -54,7 +54,7 @@ def score(
     Raises:
         ParetoError: a reward fails on every row, or something it needs is missing.
     """
-    columns = {
+    columns: dict[str, list[Any]] = {
         "prompts": [p.text for p in prompts],
         "completions": [r.text for r in rollouts],
         "completion_ids": [list(r.token_ids) for r in rollouts],
@@ -92,7 +92,7 @@ def _results(reward: Reward, columns: dict[str, list[Any]], cap: int, n: int) ->
 def _call(reward: Reward, columns: dict[str, list[Any]], cap: int, n: int) -> list[Any] | str:
     """The reward's n values, or why there are none."""
     try:
-        values = list(reward.function(**columns, max_new_tokens=cap))  # type: ignore[arg-type]
+        values = list(reward.function(**columns, max_new_tokens=cap))
     except ParetoError:  # something the user can put right: no row would fare better
         raise
     except Exception as e:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 from pareto.objectives.messages import Text, plain
@@ -68,7 +69,7 @@ def sentiment(prompts: Sequence[Text], completions: Sequence[Text], **columns: A
 
 @functools.cache
 def _vader() -> Any:
-    from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer  # type: ignore[import-untyped]
+    from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
 
     return SentimentIntensityAnalyzer()
 
@@ -80,7 +81,7 @@ def reading_ease(prompts: Sequence[Text], completions: Sequence[Text], **columns
     counts them. Syllables are textstat's rule for words outside its dictionary, Pyphen's hyphenation points + 1, for
     all words: textstat would download the dictionary at its first use, and a score must not depend on the network.
     """
-    import textstat  # type: ignore[import-untyped]
+    import textstat
 
     scores: list[float | None] = []
     for text in map(plain, completions):
@@ -111,7 +112,7 @@ def distinct_2(prompts: Sequence[Text], completions: Sequence[Text], **columns: 
     scores: list[float | None] = []
     for text in map(plain, completions):
         words = _words(text)
-        pairs = list(zip(words, words[1:], strict=False))
+        pairs = list(pairwise(words))
         scores.append(len(set(pairs)) / len(pairs) if pairs else None)
     return scores
 

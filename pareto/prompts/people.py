@@ -1,8 +1,7 @@
 """Questions that people asked each other, from the package ``chitchat-dataset`` (MIT): 138,737 messages.
 
-Only questions that stand alone are taken: those that need what was said before, speak of the chat itself, of the
-writers' campus or of matters that an openly published prompt should not, are left out by the word lists in
-``data/people.json``.
+Only questions that stand alone are taken: those that need what was said before, speak of the chat itself or of the
+writers' campus, or may touch on sensitive matters are left out by the word lists in ``data/people.json``.
 """
 
 from __future__ import annotations

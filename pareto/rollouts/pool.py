@@ -68,6 +68,7 @@ def make_pool(
         The candidates in the order of the prompts, samples first.
     """
     folder = folder / pool_key(base, recipe, prompts)
+    folder.mkdir(parents=True, exist_ok=True)
     # Enough prompts that every decoding batch is full, in an order that keeps lengths alike.
     ordered = sorted(prompts, key=lambda p: (len(p.text), p.id))
     size = max(1, batch_size(base, recipe.sampling) // recipe.rollouts.per_prompt)

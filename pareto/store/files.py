@@ -36,7 +36,7 @@ def fingerprint(obj: Any) -> str:
         TypeError: for anything but dict, list, tuple, str, int, float, bool and None.
         ValueError: for infinities.
     """
-    return hashlib.sha256(_json(obj, separators=(",", ":"), sort_keys=True).encode()).hexdigest()[:16]
+    return hashlib.sha256(to_json(obj, separators=(",", ":"), sort_keys=True).encode()).hexdigest()[:16]
 
 
 def sha256_file(path: str | Path) -> str:
@@ -72,7 +72,7 @@ def write_text(path: str | Path, text: str) -> None:
 
 def write_json(path: str | Path, obj: Any) -> None:
     """``write_bytes`` of plain data as JSON; NaN becomes null. Raises as ``fingerprint`` and ``write_bytes`` do."""
-    write_text(path, _json(obj, indent=2) + "\n")
+    write_text(path, to_json(obj, indent=2) + "\n")
 
 
 def read_json(path: str | Path) -> Any:
@@ -239,7 +239,7 @@ def _sync(path: Path) -> None:
         os.close(fd)
 
 
-def _json(obj: Any, **layout: Any) -> str:
+def to_json(obj: Any, **layout: Any) -> str:
     return json.dumps(_plain(obj), ensure_ascii=False, allow_nan=False, **layout)
 
 

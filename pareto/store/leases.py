@@ -167,7 +167,7 @@ class PostgresLeases:
             import psycopg
         except ImportError:
             raise ParetoError(
-                "a PostgreSQL storage needs psycopg; install it with: pip install 'psycopg[binary]'"
+                "a PostgreSQL storage needs psycopg; install it with: pip install 'pareto[postgres]'"
             ) from None
 
         # A server notices that a worker's machine is gone only by keepalives; its default is two hours.

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import warnings
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any, Self
 
 import optuna
 import sqlalchemy.exc
 from optuna.trial import TrialState
+from sqlalchemy.pool import NullPool
 
 from pareto.errors import ParetoError
 from pareto.store.address import driver_url, scrubbed, shown
@@ -23,7 +24,7 @@ BUSY_SECONDS = 60
 class StudyStore:
     """The study of a run, in SQLite in its folder or in PostgreSQL, with the leases on its trials.
 
-    A context manager; on leaving, the leases and the connections are given back.
+    A context manager; on leaving, the leases are given back.
     """
 
     study: optuna.Study
@@ -43,19 +44,18 @@ class StudyStore:
         """
         url = storage_url or run.storage
         self._where = f"storage {shown(url)}" if url else str(run.path / "study.db")
-        with ExitStack() as stack:
-            self._leases: Leases = PostgresLeases(url, run.name) if url else FileLeases(run.path)
-            stack.callback(self._leases.close)
-            try:
-                with self._leases.setup():
-                    self._storage = _storage(run, url)
-                    stack.callback(self._storage.engine.dispose)
-                    self.study = self._open_study(run, names)
-            except (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.OptunaError, RuntimeError) as e:
+        self._leases: Leases = PostgresLeases(url, run.name) if url else FileLeases(run.path)
+        try:
+            with self._leases.setup():
+                self._storage = _storage(run, url)
+                self.study = self._open_study(run, names)
+        except BaseException as e:
+            self._leases.close()
+            if isinstance(e, sqlalchemy.exc.SQLAlchemyError | optuna.exceptions.OptunaError | RuntimeError):
                 cause = str(getattr(e, "orig", None) or e.__cause__ or e)
                 message = scrubbed(cause, url) if url else cause
                 raise ParetoError(f"{self._where}: cannot be used as a study's storage: {message}") from None
-            self._opened = stack.pop_all()
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -64,8 +64,8 @@ class StudyStore:
         self.close()
 
     def close(self) -> None:
-        """Give back the leases and the connections."""
-        self._opened.close()
+        """Give back the leases."""
+        self._leases.close()
 
     def lock(self) -> AbstractContextManager[None]:
         """Critical section of the study, across processes and threads; waits, not reentrant. Freed on death."""
@@ -79,16 +79,20 @@ class StudyStore:
         """Give back the lease on a trial that this process holds."""
         self._leases.release(number)
 
+    def holds(self, number: int) -> bool:
+        """Whether this process has the lease on a trial."""
+        return number in self._leases.mine
+
     def orphans(self) -> list[int]:
         """Running trials on which nobody holds a lease (their worker was killed), lowest first.
 
-        To be called under ``lock``, as ``claim`` is: it takes each lease for a moment.
+        To be called under ``lock``, as ask and ``claim`` are together: it takes each lease for a moment.
         """
-        found = []
-        for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            if trial.number not in self._leases.mine and self.claim(trial.number):
-                self.release(trial.number)
-                found.append(trial.number)
+        free = {n for n in self._running() if n not in self._leases.mine and self.claim(n)}
+        # Workers finish trials outside the lock: one may have told its result and left since the first look.
+        found = free & self._running()
+        for number in free:
+            self.release(number)
         return sorted(found)
 
     def attr(self, name: str) -> Any:
@@ -99,6 +103,9 @@ class StudyStore:
         """Set a user attribute of the study to plain data."""
         self.study.set_user_attr(name, value)
 
+    def _running(self) -> set[int]:
+        return {t.number for t in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))}
+
     def _open_study(self, run: Run, names: tuple[str, ...]) -> optuna.Study:
         known = optuna.get_all_study_names(self._storage)
         if run.name in known:
@@ -108,9 +115,12 @@ class StudyStore:
             if made_by != run.recipe_hash and (made_by is not None or study.get_trials(deepcopy=False)):
                 raise ParetoError(f"{self._where}: holds a study '{run.name}' of another recipe; use another `name:`")
         else:
+            said = optuna.logging.get_verbosity()
+            optuna.logging.set_verbosity(optuna.logging.WARNING)  # it announces every new study on stderr
             study = optuna.create_study(
                 study_name=run.name, storage=self._storage, directions=["maximize"] * len(names)
             )
+            optuna.logging.set_verbosity(said)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             study.set_metric_names(list(names))
@@ -121,9 +131,10 @@ class StudyStore:
 def _storage(run: Run, url: str | None) -> optuna.storages.RDBStorage:
     if url:
         address = driver_url(url).replace("postgresql://", "postgresql+psycopg://", 1)
-        options: dict[str, Any] = {"pool_pre_ping": True, "connect_args": {"connect_timeout": 10}}
+        waits = {"connect_timeout": 10}
     else:
         # Optuna fills {…} in addresses; a folder's name may hold braces.
         address = f"sqlite:///{run.path / 'study.db'}".replace("{", "{{").replace("}", "}}")
-        options = {"connect_args": {"timeout": BUSY_SECONDS}}
-    return optuna.storages.RDBStorage(address, engine_kwargs=options)
+        waits = {"timeout": BUSY_SECONDS}
+    # No pool: trials are minutes apart, and forked data-loading workers must not inherit an open connection.
+    return optuna.storages.RDBStorage(address, engine_kwargs={"poolclass": NullPool, "connect_args": waits})

@@ -155,7 +155,7 @@ def _read(path: str | Path) -> pa.Table:
         raise ParetoError(
             f"{path}: damaged, its content does not agree with its seal; discard it to have it made again"
         )
-    return pq.read_table(io.BytesIO(data))
+    return pq.ParquetFile(io.BytesIO(data)).read()
 
 
 def _whole(data: bytes) -> bool:

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from datasets import Dataset
 from torch import Tensor
-from transformers import TrainerCallback
+from transformers import PrinterCallback, TrainerCallback
 from trl import DPOConfig, DPOTrainer
 from trl.trainer.utils import FusedCausalLMOutput
 
@@ -102,6 +102,7 @@ def train_dpo(
         peft_config=lora_config(base, training.lora),
         callbacks=[Steps(progress, steps)],
     )
+    trainer.remove_callback(PrinterCallback)
     try:
         put(trainer.model, a, start)
         freeze_a(trainer.model)
@@ -146,7 +147,7 @@ def restore(wrapped: Any, model: Any) -> None:
 
 
 class Steps(TrainerCallback):  # type: ignore[misc]
-    """Reports each finished step, and keeps the trainer from printing."""
+    """Reports each finished step."""
 
     def __init__(self, progress: Callable[[int, int], None], total: int) -> None:
         self.progress, self.total = progress, total

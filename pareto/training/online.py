@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from datasets import Dataset
+from transformers import PrinterCallback
 from trl import GRPOConfig, GRPOTrainer, RLOOConfig, RLOOTrainer
 
 from pareto.config import Recipe
@@ -77,6 +78,7 @@ def train_online(
     else:
         summed = _normalised_sum(functions, weights, training.num_generations)
         trainer = RLOOTrainer(reward_funcs=summed, args=RLOOConfig(**shared), **common)
+    trainer.remove_callback(PrinterCallback)
     try:
         put(trainer.model, a, start)
         freeze_a(trainer.model)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
@@ -73,7 +73,8 @@ def test_fingerprint_is_the_start_of_the_sha256_of_canonical_json():
     assert fingerprint({"b": "é", "a": (1, float("nan"))}) == known
 
 
-@given(st.dictionaries(st.text(), plain, min_size=2))
+@settings(max_examples=40)
+@given(st.dictionaries(st.text(max_size=5), plain, min_size=2, max_size=4))
 def test_fingerprint_does_not_depend_on_the_order_of_keys(tree):
     assert fingerprint(dict(reversed(tree.items()))) == fingerprint(tree)
 
@@ -85,6 +86,7 @@ def test_fingerprint_refuses_what_is_not_plain_data():
         fingerprint([float("inf")])
 
 
+@settings(max_examples=40)
 @given(tree=plain)
 def test_json_comes_back_as_written(tmp_path_factory, tree):
     path = tmp_path_factory.mktemp("json") / "x.json"
@@ -199,14 +201,9 @@ def test_a_failed_replacement_leaves_nothing_behind(tmp_path):
 
 
 def test_a_failed_block_leaves_no_folder(tmp_path):
-    with pytest.raises(KeyError), folder(tmp_path / "adapter") as place:
-        (place / "w").write_text("half")
-        raise KeyError
+    with pytest.raises(ZeroDivisionError), folder(tmp_path / "adapter") as place:
+        (place / "w").write_text(str(1 / 0))
     assert os.listdir(tmp_path) == []
-
-
-def damage_nothing(path):
-    pass
 
 
 def damage_missing(path):
@@ -235,12 +232,6 @@ def damage_seal_shape(path):
 
 def damage_no_seal(path):
     (path / "artefact.json").unlink()
-
-
-def damage_renamed(path):
-    path.rename(path.with_name("other"))
-    path.with_name("other").rename(path.with_name("adapter2"))
-    path.symlink_to("adapter2")
 
 
 @pytest.mark.parametrize(

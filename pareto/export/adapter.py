@@ -1,0 +1,47 @@
+"""Export a policy as one plain PEFT adapter: a soup of adapters with one A is again an adapter of that rank."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pareto.errors import ParetoError
+from pareto.export.card import card
+from pareto.inference.policy import open_policy
+from pareto.records import Point
+from pareto.store.files import folder
+from pareto.store.run import Run
+from pareto.training.adapters import write_adapter
+
+
+def export(run: Run, point: Point, out: Path, metrics: dict[str, Any] | None) -> Path:
+    """Write the point's adapter, its card and the tokenizer.
+
+    Args:
+        run: the run.
+        point: from the frontier or from ``weights_point``.
+        out: a folder that is not there yet.
+        metrics: the point's row of ``pareto front --json``, or ``None`` for an unmeasured soup.
+
+    Raises:
+        ParetoError: ``out`` is there already; the base has no adapter to export.
+    """
+    if not point.coefficients:
+        raise ParetoError(f"point '{point.id}' is the base model: there is no adapter to export")
+    if out.exists():
+        raise ParetoError(f"{out} is there already; give a folder that is not")
+    policy = open_policy(run, point)
+    a, b = policy.update()
+    out.parent.mkdir(parents=True, exist_ok=True)
+    made_from = {
+        "run": run.name,
+        "recipe": run.recipe_hash,
+        "point": point.id,
+        "weights": point.weights,
+        "coefficients": point.coefficients,
+    }
+    with folder(out) as made:
+        write_adapter(made, policy.base, policy.recipe.training.lora, a, b, made_from)
+        policy.base.tokenizer.save_pretrained(str(made))
+        (made / "README.md").write_text(card(run, point, metrics), encoding="utf-8")
+    return out

@@ -1,0 +1,204 @@
+"""From a run's stored points to its frontier: what ``pareto front`` prints, and what chat and export choose from.
+
+Points are selected on validation and reported on test. Imports neither torch nor Optuna.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pareto.config import suggest
+from pareto.errors import ParetoError
+from pareto.front.dominance import nondominated
+from pareto.front.frame import Frame
+from pareto.front.statistics import FrontStatistics, Interval, analyse, paired_difference
+from pareto.records import Point
+from pareto.store.files import read_json
+from pareto.store.points import load_points
+from pareto.store.run import Run
+from pareto.store.tables import read_scores
+
+KINDS = ("base", "expert", "trained", "soup")
+
+
+@dataclass(frozen=True)
+class Frontier:
+    """A run's points with what is known of them."""
+
+    run: str
+    frame: Frame
+    test: list[Point]
+    """The base, the experts, and what was selected on validation, measured on test."""
+    statistics: FrontStatistics
+    """Of ``test``, in its order."""
+    base_hypervolume: Interval
+    others: list[Point]
+    """Measured on validation only, because something there dominates them."""
+    gains: dict[str, tuple[float, float, int]]
+    """Expert's point id → paired difference to the base on its own objective, standard error, prompts."""
+
+    def document(self) -> dict[str, Any]:
+        """The machine-readable answer of ``pareto front --json``."""
+        s = self.statistics
+        rows = [
+            _row(p, bool(s.on_front[i]), float(s.p_nondominated[i]), s.mean[i], s.se[i], self.frame)
+            for i, p in enumerate(self.test)
+        ]
+        rows += [_row(p, False, None, None, None, self.frame) for p in self.others]
+        raw = np.array(self.frame.centre) + np.array(self.frame.signs) * self.frame.scale * self.frame.reference
+        return {
+            "run": self.run,
+            "objectives": list(self.frame.objectives),
+            "reference": dict(zip(self.frame.objectives, raw.tolist(), strict=True)),
+            "hypervolume": _interval(s.hypervolume),
+            "base_hypervolume": _interval(self.base_hypervolume),
+            "igd_plus": _interval(s.igd_plus),
+            "expected_utility": _interval(s.expected_utility),
+            "spacing": _interval(s.spacing),
+            "expert_gains": {
+                k: {"difference": d, "se": se, "prompts": n} for k, (d, se, n) in sorted(self.gains.items())
+            },
+            "points": rows,
+        }
+
+
+def select(run: Run, points: Sequence[Point], frame: Frame) -> list[str]:
+    """Ids of the points that nothing dominates on validation; a point without a number there is out."""
+    found = [p for p in points if p.split == "validation" and p.kind != "base"]
+    if not found:
+        return []
+    means = np.array([[p.mean[n] for n in frame.objectives] for p in found])
+    return [p.id for p, keep in zip(found, nondominated(frame.normalise(means)), strict=True) if keep]
+
+
+def read_frame(run: Run) -> Frame:
+    """The normalisation and the reference point, fixed before the run's first trial.
+
+    Raises:
+        ParetoError: the run has not come that far.
+    """
+    path = run.path / "frame.json"
+    if not path.is_file():
+        raise ParetoError(f"run '{run.name}' has no points yet: its base policy is not measured; go on with the sweep")
+    return Frame.from_json(read_json(path))
+
+
+def frontier(run: Run) -> Frontier:
+    """Read a run's points and analyse them.
+
+    Raises:
+        ParetoError: a run without points on the test split.
+    """
+    recipe, frame = run.recipe, read_frame(run)
+    points = load_points(run)
+    order = {kind: i for i, kind in enumerate(KINDS)}
+    chosen = set(select(run, points, frame))
+    test = sorted((p for p in points if p.split == "test"), key=lambda p: (order[p.kind], p.trial or 0, p.id))
+    if not any(p.kind == "base" for p in test):
+        raise ParetoError(f"run '{run.name}' is not finished: nothing is measured on test; run the sweep again to go on")
+    scores = np.stack([per_prompt(run, p) for p in test])
+    how = {
+        "resamples": recipe.evaluation.bootstrap,
+        "confidence": recipe.evaluation.confidence,
+        "seed": recipe.seed,
+    }
+    statistics = analyse(
+        scores,
+        frame,
+        select=np.array([p.id in chosen for p in test]),
+        target=_reachable(scores, frame),
+        **how,
+    )
+    base = next(i for i, p in enumerate(test) if p.kind == "base")
+    alone = analyse(scores[base : base + 1], frame, **how)
+    gains = {
+        p.id: paired_difference(
+            scores[i, :, _own(p, frame)] * frame.signs[_own(p, frame)],
+            scores[base, :, _own(p, frame)] * frame.signs[_own(p, frame)],
+        )
+        for i, p in enumerate(test)
+        if p.kind == "expert"
+    }
+    measured = {p.id for p in test}
+    others = [p for p in points if p.split == "validation" and p.id not in measured]
+    return Frontier(run.name, frame, test, statistics, alone.hypervolume, others, gains)
+
+
+def per_prompt(run: Run, point: Point) -> NDArray[np.float64]:
+    """(prompts, m): every objective's mean over samples, NaN where it does not apply."""
+    scores = read_scores(run.scores / f"{point.scores}.parquet")
+    samples = int(scores.samples.max()) + 1
+    stacked = np.stack([scores.columns[n] for n in run.recipe.names], axis=1).reshape(-1, samples, len(run.recipe.names))
+    count = np.isfinite(stacked).sum(axis=1)
+    return np.nansum(stacked, axis=1) / np.where(count, count, np.nan)
+
+
+def find_point(run: Run, wanted: str) -> Point:
+    """A point by its id, on test where it is measured there.
+
+    Raises:
+        ParetoError: no such point; the nearest is named.
+    """
+    found = sorted((p for p in load_points(run) if p.id == wanted), key=lambda p: p.split != "test")
+    if not found:
+        known = sorted({p.id for p in load_points(run)})
+        raise ParetoError(f"run '{run.name}' has no point '{wanted}'; {suggest(wanted, known) if known else 'it is empty'}")
+    return found[0]
+
+
+def best(found: Frontier) -> Point:
+    """The point on the front of largest equal-weight sum of normalised objectives: a balanced default.
+
+    Raises:
+        ParetoError: an empty front.
+    """
+    value = found.frame.normalise(found.statistics.mean).sum(axis=1)
+    on_front = found.statistics.on_front
+    if not on_front.any():
+        raise ParetoError(f"run '{found.run}' has an empty front")
+    return found.test[int(np.where(on_front, value, -np.inf).argmax())]
+
+
+def _own(point: Point, frame: Frame) -> int:
+    """Index of the objective that an expert was trained for."""
+    assert point.weights is not None
+    return max(range(len(frame.objectives)), key=lambda k: point.weights[frame.objectives[k]])  # type: ignore[index]
+
+
+def _reachable(scores: NDArray[np.float64], frame: Frame) -> NDArray[np.float64]:
+    """(1, m): the best of every objective over all points, the target of IGD+ (the ideal point)."""
+    means = np.nanmean(frame.normalise(scores), axis=1)
+    return means.max(axis=0, keepdims=True)  # type: ignore[no-any-return]
+
+
+def _interval(x: Interval) -> dict[str, float]:
+    return {"value": x.value, "low": x.low, "high": x.high}
+
+
+def _row(
+    p: Point,
+    on_front: bool,
+    probability: float | None,
+    mean: NDArray[np.float64] | None,
+    se: NDArray[np.float64] | None,
+    frame: Frame,
+) -> dict[str, Any]:
+    names = frame.objectives
+    return {
+        "id": p.id,
+        "kind": p.kind,
+        "weights": p.weights,
+        "coefficients": p.coefficients,
+        "mean": p.mean if mean is None else dict(zip(names, mean.tolist(), strict=True)),
+        "se": p.se if se is None else dict(zip(names, se.tolist(), strict=True)),
+        "gold": p.gold,
+        "kl": p.kl,
+        "p_nondominated": probability,
+        "on_front": on_front,
+        "split": p.split,
+    }

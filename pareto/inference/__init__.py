@@ -1,0 +1,1 @@
+"""Answers from any place on a run's frontier."""

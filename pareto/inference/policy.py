@@ -1,0 +1,97 @@
+"""A run's base model with the policy of a point, or of any weights, merged into it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pareto.config import Recipe
+from pareto.errors import ParetoError
+from pareto.models import context_check, load
+from pareto.records import Point
+from pareto.rollouts.sampling import stream
+from pareto.soups.bank import Bank
+from pareto.store.points import load_points
+from pareto.store.run import Run
+from pareto.sweep import soup_of
+from pareto.training.adapters import State, shared_a
+
+if TYPE_CHECKING:
+    from pareto.models import Base
+
+
+@dataclass
+class Policy:
+    """A live model at one place of the frontier."""
+
+    recipe: Recipe
+    base: Base
+    bank: Bank
+    coefficients: dict[str, float]
+
+    def answer(self, prompt: str, *, seed: int = 0, max_new_tokens: int | None = None) -> Iterator[str]:
+        """The answer's text, piece by piece as it comes.
+
+        Raises:
+            ParetoError: the prompt is longer than the context.
+        """
+        sampling = self.recipe.sampling
+        if max_new_tokens:
+            sampling = sampling.model_copy(update={"max_new_tokens": max_new_tokens})
+        ids = self.base.prompt_ids(prompt)
+        context_check(self.base, ids, sampling.max_new_tokens, self.base.context, "prompt")
+        self.bank.merge(self.coefficients)
+        tokens: list[int] = []
+        shown = ""
+        for token in stream(self.base, ids, seed, sampling):
+            tokens.append(token)
+            text = self.base.tokenizer.decode(tokens, skip_special_tokens=True)
+            if not text.endswith("\ufffd"):  # half of a character: wait for the rest
+                yield text[len(shown) :]
+                shown = text
+
+    def update(self) -> tuple[State, State]:
+        """(A, B) of this policy's adapter."""
+        return self.bank.a, self.bank.mixture(self.coefficients)
+
+
+def open_policy(run: Run, point: Point) -> Policy:
+    """Load a run's base and the adapters that make a point (``weights_point`` makes one from weights)."""
+    recipe = run.recipe
+    base = load(recipe.model)
+    lora = recipe.training.lora
+    bank = Bank(base, lora, shared_a(base, lora, recipe.seed))
+    for name, key in point.adapters.items():
+        bank.add(name, run.adapters / key)
+    return Policy(recipe, base, bank, point.coefficients)
+
+
+def weights_point(run: Run, weights: tuple[float, ...]) -> Point:
+    """The soup of the run's experts at these weights, unmeasured.
+
+    Raises:
+        ParetoError: an expert that the weights need is not trained yet.
+    """
+    recipe = run.recipe
+    named = dict(zip(recipe.names, weights, strict=True))
+    experts = {p.id.removeprefix("expert-"): p for p in load_points(run) if p.kind == "expert"}
+    for name, weight in named.items():
+        if weight > 0 and name not in experts:
+            raise ParetoError(f"run '{run.name}' has no expert for '{name}' yet; go on with the sweep")
+    coefficients = soup_of(named, {n: p.id for n, p in experts.items()}, recipe.soups.scale)
+    nan = dict.fromkeys(recipe.names, float("nan"))
+    return Point(
+        id="soup",
+        kind="soup",
+        split="test",
+        weights=named,
+        coefficients=coefficients,
+        adapters={experts[n].id: experts[n].adapters[experts[n].id] for n in named if experts.get(n)},
+        mean=nan,
+        se=nan,
+        n=dict.fromkeys(recipe.names, 0),
+        gold={},
+        kl=float("nan"),
+        scores="",
+    )

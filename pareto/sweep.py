@@ -1,0 +1,407 @@
+"""The loop: ask for weights, train an adapter, measure it, tell. Then soups, then the test split.
+
+Everything that is made is a file named by a hash of what made it, and everything that was decided is in the
+study. A process that is killed and started again finds what is finished and goes on with the rest; several
+processes on one study share the trials.
+"""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pareto import drivers
+from pareto.config import Recipe
+from pareto.errors import ParetoError
+from pareto.front.frame import Frame
+from pareto.front.indicators import hypervolume
+from pareto.frontier import frontier, per_prompt, select
+from pareto.measure import Meter
+from pareto.objectives.load import load_reward
+from pareto.objectives.score import Failure, score
+from pareto.prompts import load_prompts
+from pareto.records import Point, Prompt, Rollout, Split
+from pareto.rollouts.pool import make_pool, pool_key
+from pareto.simplex import das_dennis
+from pareto.store.files import fingerprint, sweep_leftovers, write_json
+from pareto.store.points import load_points
+from pareto.store.run import Run
+from pareto.store.study import StudyStore
+from pareto.store.tables import read_scores, table_ok, write_prompts, write_scores
+from pareto.training.train import Ground, Job, train
+from pareto.watch import Watcher
+
+if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial, Trial
+
+    from pareto.models import Base
+
+
+def sweep(
+    recipe: Recipe, root: str | Path, storage: str | None, watch: Watcher, *, worker: bool = False
+) -> dict[str, Any]:
+    """Run a sweep to its end, or go on with one.
+
+    Args:
+        recipe: what to do.
+        root: folder of runs.
+        storage: address of a PostgreSQL database for the study; ``None``: SQLite in the run's folder.
+        watch: told of phases, progress, trials.
+        worker: only carry trials; leave soups and the test split to the main process.
+
+    Returns:
+        ``run``, ``trials``, ``seconds`` by phase in this process, ``peak_memory_gb`` of this process.
+
+    Raises:
+        ParetoError: anything that the user can put right.
+    """
+    run = Run.create(root, recipe, storage)
+    sweep_leftovers(run.path)
+    with StudyStore(run, storage, recipe.names) as store:
+        work = _Sweep(run, recipe, store, watch)
+        work.prepare()
+        work.trials(worker)
+        if not worker:
+            with store.lock():
+                work.finish()
+    return {
+        "run": run.name,
+        "trials": len(work.complete()),
+        "seconds": {k: round(v, 1) for k, v in work.seconds.items()},
+        "peak_memory_gb": round(_peak_memory_gb(), 2),
+    }
+
+
+@dataclass
+class _Sweep:
+    run: Run
+    recipe: Recipe
+    store: StudyStore
+    watch: Watcher
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    # -- what every trial stands on ------------------------------------------------------------------------------
+
+    def prepare(self) -> None:
+        """Load the model, make the pool and its scores, measure the base, fix the normalisation."""
+        from pareto.models import context_check, load
+        from pareto.soups.bank import Bank
+
+        recipe = self.recipe
+        with self._phase("load model and prompts"):
+            self.rewards = [load_reward(o) for o in recipe.objectives]
+            self.base: Base = load(recipe.model)
+            prompts = load_prompts(recipe.prompts, recipe.seed)
+            for p in prompts:
+                context_check(
+                    self.base,
+                    self.base.prompt_ids(p.text),
+                    recipe.sampling.max_new_tokens,
+                    recipe.prompts.max_tokens,
+                    f"prompt {p.id} of {p.source}",
+                )
+        splits: tuple[Split, ...] = ("train", "validation", "test")
+        self.prompts: dict[Split, list[Prompt]] = {s: [p for p in prompts if p.split == s] for s in splits}
+        # One process makes what is shared; the others wait here and find it made.
+        with self.store.lock():
+            write_prompts(self.run.path / "prompts.parquet", prompts)
+            with self._phase("roll out", len(self.prompts["train"])) as advance:
+                pool = make_pool(
+                    self.base, recipe, self.prompts["train"], self.run.rollouts, lambda done, _: advance(done)
+                )
+            with self._phase("score the pool"):
+                key, raw = self._pool_scores(pool)
+            self.ground = Ground(self.base, recipe, self.rewards, self.prompts["train"], pool, raw, key)
+            self.bank = Bank(self.base, recipe.training.lora, self.ground.a)
+            self.meter = Meter(self.run, recipe, self.base, self.bank, self.rewards, self.prompts, self._failure)
+            with self._phase("measure the base", self._rows("validation")) as advance:
+                base = self.meter.measure("base", "base", None, {}, "validation", progress=_adder(advance))
+            self.frame = self._fixed_frame(base)
+        self.ground.scores = self.frame.normalise(raw)
+
+    def _pool_scores(self, pool: list[Rollout]) -> tuple[str, np.ndarray]:
+        recipe = self.recipe
+        objectives = [o.model_dump(mode="json") for o in recipe.objectives]
+        key = fingerprint({"pool": pool_key(self.base, recipe, self.prompts["train"]), "objectives": objectives})
+        path = self.run.scores / f"{key}.parquet"
+        if not table_ok(path):
+            by_id = {p.id: p for p in self.prompts["train"]}
+            scores = score(
+                self.rewards, [by_id[r.prompt_id] for r in pool], pool, max_new_tokens=recipe.sampling.max_new_tokens
+            )
+            for failure in scores.failures:
+                self._failure(failure)
+            columns = dict(zip(recipe.names, scores.values.T, strict=True))
+            write_scores(path, [r.prompt_id for r in pool], [r.sample for r in pool], columns)
+        columns = read_scores(path).columns
+        return key, np.stack([columns[n] for n in recipe.names], axis=1)
+
+    def _fixed_frame(self, base: Point) -> Frame:
+        """The normalisation and the reference point: set once, before the first trial, and read ever after."""
+        stored = self.store.attr("frame")
+        if stored is None:
+            signs = tuple(float(r.sign) for r in self.rewards)
+            frame = Frame.from_base(
+                self.recipe.names, signs, per_prompt(self.run, base), self.recipe.evaluation.margin
+            )
+            self.store.set_attr("frame", frame.to_json())
+            stored = self.store.attr("frame")
+        write_json(self.run.path / "frame.json", stored)
+        return Frame.from_json(stored)
+
+    # -- trials --------------------------------------------------------------------------------------------------
+
+    def trials(self, worker: bool) -> None:
+        """Ask, train, measure, tell, until the driver has no more to propose."""
+        driver = drivers.make(self.recipe, self.store.study)
+        with self._phase("train and measure weight settings", self.recipe.driver.trials) as advance:
+            for trial in self.complete():
+                self._adapter(trial)
+                self._told(self._point(trial))
+            advance(len(self.complete()))
+            while True:
+                with self.store.lock():
+                    orphans = self.store.orphans()
+                    trial: Trial | FrozenTrial | None = (
+                        self.store.study.trials[orphans[0]] if orphans else driver.ask()
+                    )
+                    if trial is not None:
+                        self.store.claim(trial.number)
+                if trial is not None:
+                    self._carry(trial)
+                    advance(len(self.complete()))
+                elif driver.finished() and (worker or not self._running()):
+                    return
+                else:
+                    time.sleep(0.5)
+
+    def complete(self) -> list[FrozenTrial]:
+        """Trials that are finished, in the order of their numbers."""
+        from optuna.trial import TrialState
+
+        return self.store.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+
+    def _running(self) -> list[FrozenTrial]:
+        from optuna.trial import TrialState
+
+        return self.store.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+
+    def _carry(self, trial: Trial | FrozenTrial) -> None:
+        try:
+            self._adapter(trial)
+            point = self._point(trial)
+        except ParetoError as e:
+            self.watch.note(f"trial {trial.number} failed: {e}")
+            self.run.log("trial failed", trial=trial.number, reason=str(e))
+            drivers.tell(self.store.study, trial, None)
+            if self._all_failed():
+                raise
+        else:
+            drivers.tell(self.store.study, trial, self._values(point), self._violations(point))
+            self.run.log("trial", trial=trial.number, point=point.id, mean=point.mean, kl=point.kl)
+            self._told(point)
+        finally:
+            self.store.release(trial.number)
+
+    def _all_failed(self) -> bool:
+        """Whether nothing but failures came so far: then the recipe is at fault, not the trial."""
+        from optuna.trial import TrialState
+
+        states = [t.state for t in self.store.study.get_trials(deepcopy=False)]
+        return len(states) > 1 and all(s == TrialState.FAIL for s in states)
+
+    def _adapter(self, trial: Trial | FrozenTrial) -> None:
+        """Make sure that the trial's adapter is there, whole, and in the bank."""
+        name = point_id(trial)
+        proposal = drivers.proposal(trial)
+        start = {} if trial.user_attrs["kind"] == "expert" else self._start(proposal.weights)
+        job = Job(proposal.weights, proposal.settings, {self.meter.keys[k]: v for k, v in start.items()})
+        with self._inner("train", name) as advance:
+            b = self.bank.mixture(start) if start else None
+            self.bank.merge({})
+            folder = train(self.ground, job, b, self.run.adapters, advance)
+        self.bank.add(name, folder)
+        self.meter.keys[name] = folder.name
+
+    def _start(self, weights: tuple[float, ...]) -> dict[str, float]:
+        """The soup of experts that training at these weights starts from; empty: the base."""
+        if self.recipe.training.start == "base":
+            return {}
+        experts = self._experts(wait=True)
+        return soup_of(dict(zip(self.recipe.names, weights, strict=True)), experts, self.recipe.soups.scale)
+
+    def _experts(self, wait: bool = False) -> dict[str, str]:
+        """Objective → its expert's name in the bank; waits for experts that other processes train."""
+        while wait and any(t.user_attrs["kind"] == "expert" and not self._mine(t) for t in self._running()):
+            time.sleep(0.5)
+        experts: dict[str, str] = {}
+        for trial in self.complete():
+            if trial.user_attrs["kind"] == "expert":
+                if point_id(trial) not in self.bank.adapters:
+                    self._adapter(trial)
+                experts[_strongest(trial)] = point_id(trial)
+        return experts
+
+    def _mine(self, trial: FrozenTrial) -> bool:
+        return self.store.holds(trial.number)
+
+    def _point(self, trial: Trial | FrozenTrial) -> Point:
+        name = point_id(trial)
+        with self._inner("measure", name) as advance:
+            return self.meter.measure(
+                name,
+                trial.user_attrs["kind"],
+                trial.user_attrs["weights"],
+                {name: 1.0},
+                "validation",
+                trial.number,
+                _adder(lambda done: advance(done, self._rows("validation"))),
+            )
+
+    def _values(self, point: Point) -> list[float]:
+        mean = np.array([point.mean[n] for n in self.recipe.names])
+        return self.frame.normalise(mean).tolist()  # type: ignore[no-any-return]
+
+    def _violations(self, point: Point) -> list[float]:
+        """One number per priority, at most 0 where it is kept, in the objective's own units."""
+        signs = dict(zip(self.recipe.names, self.frame.signs, strict=True))
+        return [signs[p.objective] * (p.at_least - point.mean[p.objective]) for p in self.recipe.priorities]
+
+    # -- after the trials ----------------------------------------------------------------------------------------
+
+    def finish(self) -> None:
+        """Soups on validation, then the selected points on test, then the front."""
+        for trial in self.complete():
+            if point_id(trial) not in self.bank.adapters:
+                self._adapter(trial)
+        self._soups()
+        chosen = set(select(self.run, load_points(self.run), self.frame))
+        validation = [p for p in load_points(self.run) if p.split == "validation"]
+        wanted = [p for p in validation if p.kind in ("base", "expert") or p.id in chosen]
+        rows = self._rows("test")
+        with self._phase("measure on test", rows * len(wanted)) as advance:
+            for i, p in enumerate(wanted):
+                self.meter.measure(
+                    p.id, p.kind, p.weights, p.coefficients, "test", p.trial, _adder(advance, rows * i)
+                )
+                advance(rows * (i + 1))
+        with self._phase("analyse the front"):
+            found = frontier(self.run)
+            write_json(self.run.path / "front.json", found.document())
+            self.watch.hypervolume(found.statistics.hypervolume.value)
+
+    def _soups(self) -> None:
+        experts = self._experts()
+        if not experts or not self.recipe.soups.count:
+            return
+        tried = [tuple(t.user_attrs["weights"].values()) for t in self.complete()]
+        asked = unexplored(len(self.recipe.names), tried, self.recipe.soups.count)
+        rows = self._rows("validation")
+        with self._phase("measure soups", rows * len(asked)) as advance:
+            for i, weights in enumerate(asked):
+                named = dict(zip(self.recipe.names, weights, strict=True))
+                coefficients = soup_of(named, experts, self.recipe.soups.scale)
+                name = f"soup-{i}"
+                point = self.meter.measure(
+                    name, "soup", named, coefficients, "validation", progress=_adder(advance, rows * i)
+                )
+                advance(rows * (i + 1))
+                self._told(point)
+
+    # -- telling -------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _phase(self, name: str, total: int = 1) -> Iterator[Callable[[int], None]]:
+        """Time a phase and show its progress; nested work goes through ``_inner``."""
+        began = time.monotonic()
+        inner = sum(self.seconds.values())
+        self.watch.phase(name, total)
+        yield lambda done: self.watch.advance(name, done)
+        self.watch.advance(name, total)
+        spent = time.monotonic() - began - (sum(self.seconds.values()) - inner)
+        self.seconds[name] = self.seconds.get(name, 0.0) + spent
+        self.run.log("phase", name=name, seconds=round(spent, 2))
+
+    @contextmanager
+    def _inner(self, verb: str, name: str) -> Iterator[Callable[[int, int], None]]:
+        began = time.monotonic()
+        yield lambda done, total: self.watch.inner(f"{verb} {name}", done, total)
+        self.seconds[verb] = self.seconds.get(verb, 0.0) + time.monotonic() - began
+
+    def _told(self, point: Point) -> None:
+        self.watch.trial(point)
+        points = [p for p in load_points(self.run) if p.split == "validation" and p.kind != "base"]
+        means = np.array([[p.mean[n] for n in self.recipe.names] for p in points])
+        self.watch.hypervolume(hypervolume(self.frame.normalise(means), np.array(self.frame.reference)))
+
+    def _failure(self, failure: Failure) -> None:
+        self.watch.note(f"reward {failure.objective} {failure.reason} (row {failure.row}); the row is masked")
+        self.run.log("reward failed", objective=failure.objective, row=failure.row, reason=failure.reason)
+
+    def _rows(self, split: Split) -> int:
+        return len(self.prompts[split]) * self.recipe.evaluation.samples_per_prompt
+
+
+def point_id(trial: Trial | FrozenTrial) -> str:
+    """A trial's name among the points: ``expert-<objective>`` or ``trial-<number>``."""
+    if trial.user_attrs["kind"] == "expert":
+        return f"expert-{_strongest(trial)}"
+    return f"trial-{trial.number}"
+
+
+def _strongest(trial: Trial | FrozenTrial) -> str:
+    weights: dict[str, float] = trial.user_attrs["weights"]
+    return max(weights, key=lambda n: weights[n])
+
+
+def soup_of(weights: dict[str, float], experts: dict[str, str], scale: float) -> dict[str, float]:
+    """Coefficients of the soup of experts at these weights, the largest of them ``scale``.
+
+    Averaging (coefficients that sum to 1) shrinks the update; the largest keeps its full size here instead.
+    """
+    known = {n: w for n, w in weights.items() if n in experts and w > 0}
+    largest = max(known.values(), default=1.0)
+    return {experts[n]: scale * w / largest for n, w in known.items()}
+
+
+def unexplored(m: int, tried: list[tuple[float, ...]], count: int) -> list[tuple[float, ...]]:
+    """``count`` weights of a fine lattice, each in turn as far as can be from all that is tried."""
+    lattice = das_dennis(m, 4)
+    points = np.array(tried) if tried else np.empty((0, m))
+    out: list[tuple[float, ...]] = []
+    for _ in range(min(count, len(lattice))):
+        far = np.linalg.norm(lattice[:, None] - points[None], axis=2).min(axis=1, initial=np.inf)
+        best = lattice[int(np.lexsort((np.arange(len(far)), -far.round(9)))[0])]
+        if len(points) and far.max() < 1e-9:
+            break
+        out.append(tuple(float(w) for w in best))
+        points = np.vstack([points, best])
+    return out
+
+
+def _adder(advance: Callable[[int], None], start: int = 0) -> Callable[[int], None]:
+    """Turn steps into a running total."""
+    total = start
+
+    def add(step: int) -> None:
+        nonlocal total
+        total += step
+        advance(total)
+
+    return add
+
+
+def _peak_memory_gb() -> float:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1 << 30 if sys.platform == "darwin" else 1 << 20)
+
+
+__all__ = ["Failure", "point_id", "soup_of", "sweep", "unexplored"]

@@ -1,0 +1,46 @@
+"""The frontier as a table of text."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def front_table(document: dict[str, Any]) -> str:
+    """Rows of points, the front first, then the measures of the whole front.
+
+    Args:
+        document: from ``Frontier.document``.
+    """
+    names = document["objectives"]
+    rows = sorted(document["points"], key=lambda r: (not r["on_front"], r["split"] != "test", r["kind"] != "base"))
+    header = ["", "point", *names, "fluency", "KL", "P(front)"]
+    body = [
+        [
+            "●" if r["on_front"] else ("·" if r["split"] == "test" else ""),
+            r["id"] if r["split"] == "test" else f"{r['id']} (validation)",
+            *(f"{r['mean'][n]:.3f} ±{r['se'][n]:.3f}" for n in names),
+            f"{r['gold'].get('fluency', float('nan')):.2f}",
+            f"{r['kl']:.2f}",
+            "" if r["p_nondominated"] is None else f"{r['p_nondominated']:.2f}",
+        ]
+        for r in rows
+    ]
+    widths = [max(len(line[k]) for line in [header, *body]) for k in range(len(header))]
+    lines = [
+        "  ".join(cell.ljust(w) if k < 2 else cell.rjust(w) for k, (cell, w) in enumerate(zip(line, widths, strict=True)))
+        for line in [header, *body]
+    ]
+    h, b = document["hypervolume"], document["base_hypervolume"]
+    lines += [
+        "",
+        "● on the front, selected on validation, measured on test; values are means ± standard errors over prompts",
+        f"hypervolume {h['value']:.2f} ({h['low']:.2f} to {h['high']:.2f}); "
+        f"base alone {b['value']:.2f} ({b['low']:.2f} to {b['high']:.2f})",
+    ]
+    for point, gain in document["expert_gains"].items():
+        z = gain["difference"] / gain["se"] if gain["se"] else float("inf")
+        lines.append(
+            f"{point} beats the base on its own objective by {gain['difference']:+.3f} ± {gain['se']:.3f} "
+            f"({z:.1f} standard errors, {gain['prompts']} prompts)"
+        )
+    return "\n".join(line.rstrip() for line in lines)
