@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -68,15 +67,13 @@ def sweep(
 @app.command()
 def front(
     run: RunName,
-    plot: Annotated[
-        Path | None, typer.Option("--plot", metavar="FILE", help="Draw it: a .html or .png file.")
-    ] = None,
+    plot: Annotated[Path | None, typer.Option("--plot", metavar="FILE", help="Draw it: a .html or .png file.")] = None,
     root: Root = Path("runs"),
     as_json: Json = False,
 ) -> None:
     """Print a run's frontier: selected on validation, reported on test."""
-    from pareto.frontier import frontier
     from pareto.front.plot import figure, save_html, save_png
+    from pareto.frontier import frontier
     from pareto.store.run import Run
 
     if plot and plot.suffix not in {".html", ".png"}:
@@ -199,6 +196,23 @@ def model_fetch(name: str, as_json: Json = False) -> None:
         typer.echo(str(path))
 
 
+@bench_app.command("sweep")
+def bench_sweep(
+    recipe: Annotated[Path, typer.Option("--recipe", help="What is swept; method dpo.")] = Path("sweeps/bench.yaml"),
+    as_json: Json = False,
+) -> None:
+    """A sweep of weight settings against the plain TRL way, on the same comparisons."""
+    _quiet()
+    from pareto.bench.sweep import bench_sweep as run_bench
+    from pareto.tables import bench_table
+
+    result = run_bench(recipe, _say)
+    if as_json:
+        _print_json(result)
+    else:
+        typer.echo(bench_table(result))
+
+
 def main() -> None:
     """Entry point: one line and exit code 2 for what the user can put right."""
     try:
@@ -206,9 +220,10 @@ def main() -> None:
     except ParetoError as e:
         typer.echo(f"pareto: {e}", err=True)
         raise SystemExit(2) from None
-    except KeyboardInterrupt:
-        typer.echo("pareto: stopped; the same command goes on where it was", err=True)
-        raise SystemExit(130) from None
+    except SystemExit as e:
+        if e.code == 130:  # what typer makes of ctrl-C
+            typer.echo("pareto: stopped; the same command goes on where it was", err=True)
+        raise
 
 
 def _choose(

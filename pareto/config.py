@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from pareto.errors import ParetoError
 
@@ -191,7 +191,7 @@ class Soups(Section):
     count: int = Field(4, ge=0)
     """How many preferences are tried as soups of the experts."""
     scale: float = Field(1.0, gt=0)
-    """Largest coefficient of a soup after rescaling the weights; 0 < scale. 1 keeps the full update of the strongest."""
+    """Largest coefficient of a soup after rescaling the weights; 1 keeps the full update of the strongest."""
 
 
 class Evaluation(Section):
@@ -221,7 +221,7 @@ class Recipe(Section):
     prompts: Prompts
     objectives: tuple[Objective, ...] = Field(min_length=2)
     """In order of priority, the highest first."""
-    gold: tuple[str, ...] = ("fluency", "sentiment", "reading_ease", "distinct_2")
+    gold: tuple[Name, ...] = ("fluency", "sentiment", "reading_ease", "distinct_2")
     sampling: Sampling = Sampling()
     rollouts: Rollouts = Rollouts()
     training: Training = Training()
@@ -239,15 +239,29 @@ class Recipe(Section):
     @model_validator(mode="after")
     def _consistent(self) -> Recipe:
         names = self.names
-        if len(set(names)) < len(names):
-            raise ValueError("two objectives have the same name")
-        asked = [p.objective for p in self.rollouts.system_prompts] + [p.objective for p in self.priorities]
-        for name in asked:
-            if name not in names:
-                raise ValueError(f"unknown objective '{name}'; {suggest(name, names)}")
+        for k, name in enumerate(names):
+            if name in names[:k]:
+                raise _Misfit(f"two objectives are named '{name}'", "objectives", k, "name")
+        for k, level in enumerate(self.priorities):
+            _check_known(level.objective, names, "priorities", k)
+        for k, prompt in enumerate(self.rollouts.system_prompts):
+            _check_known(prompt.objective, names, "rollouts", "system_prompts", k)
         if self.driver.search and self.driver.family != "optuna":
             raise ValueError("driver.search needs family: optuna")
         return self
+
+
+class _Misfit(ValueError):
+    """A mistake between sections, which pydantic places nowhere, with its place."""
+
+    def __init__(self, message: str, *at: int | str) -> None:
+        super().__init__(message)
+        self.at = at
+
+
+def _check_known(name: str, names: tuple[str, ...], *at: int | str) -> None:
+    if name not in names:
+        raise _Misfit(f"unknown objective '{name}'; {suggest(name, names)}", *at, "objective")
 
 
 def suggest(word: str, known: tuple[str, ...] | list[str]) -> str:
@@ -276,6 +290,8 @@ def read_recipe(path: str | Path) -> Recipe:
         mark = e.problem_mark
         where = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
         raise ParetoError(f"{path}{where}: not valid YAML: {e.problem}") from None
+    except YAMLError as e:  # a control character, which the reader meets before there are marks
+        raise ParetoError(f"{path}: not valid YAML: {str(e).splitlines()[0]}") from None
     if not isinstance(tree, dict):
         raise ParetoError(f"{path}:1:1: a recipe is a mapping of keys such as name, model, prompts, objectives")
     try:
@@ -286,7 +302,8 @@ def read_recipe(path: str | Path) -> Recipe:
 
 def _explain(path: Path, tree: Any, err: dict[str, Any]) -> str:
     """One line for one pydantic error, at its place in the file."""
-    loc = tuple(p for p in err["loc"] if isinstance(p, int) or p != "[key]")
+    error = err.get("ctx", {}).get("error")
+    loc = tuple(p for p in (error.at if isinstance(error, _Misfit) else err["loc"]) if p != "[key]")
     line, column = _position(tree, loc)
     dotted = ".".join(str(p) for p in loc)
     message = str(err["msg"]).removeprefix("Value error, ")

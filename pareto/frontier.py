@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -92,30 +93,32 @@ def frontier(run: Run) -> Frontier:
     """Read a run's points and analyse them.
 
     Raises:
-        ParetoError: a run without points on the test split.
+        ParetoError: a run whose selected points are not all measured on the test split.
     """
     recipe, frame = run.recipe, read_frame(run)
     points = load_points(run)
     order = {kind: i for i, kind in enumerate(KINDS)}
     chosen = set(select(run, points, frame))
     test = sorted((p for p in points if p.split == "test"), key=lambda p: (order[p.kind], p.trial or 0, p.id))
-    if not any(p.kind == "base" for p in test):
-        raise ParetoError(f"run '{run.name}' is not finished: nothing is measured on test; run the sweep again to go on")
+    if not chosen or not {"base", *chosen} <= {p.id for p in test}:
+        raise ParetoError(
+            f"run '{run.name}' is not finished: its front is not measured on test; run the sweep again to go on"
+        )
     scores = np.stack([per_prompt(run, p) for p in test])
-    how = {
-        "resamples": recipe.evaluation.bootstrap,
-        "confidence": recipe.evaluation.confidence,
-        "seed": recipe.seed,
-    }
-    statistics = analyse(
+    how = partial(
+        analyse,
+        resamples=recipe.evaluation.bootstrap,
+        confidence=recipe.evaluation.confidence,
+        seed=recipe.seed,
+    )
+    statistics = how(
         scores,
         frame,
         select=np.array([p.id in chosen for p in test]),
         target=_reachable(scores, frame),
-        **how,
     )
     base = next(i for i, p in enumerate(test) if p.kind == "base")
-    alone = analyse(scores[base : base + 1], frame, **how)
+    alone = how(scores[base : base + 1], frame)
     gains = {
         p.id: paired_difference(
             scores[i, :, _own(p, frame)] * frame.signs[_own(p, frame)],
@@ -133,9 +136,11 @@ def per_prompt(run: Run, point: Point) -> NDArray[np.float64]:
     """(prompts, m): every objective's mean over samples, NaN where it does not apply."""
     scores = read_scores(run.scores / f"{point.scores}.parquet")
     samples = int(scores.samples.max()) + 1
-    stacked = np.stack([scores.columns[n] for n in run.recipe.names], axis=1).reshape(-1, samples, len(run.recipe.names))
+    stacked = np.stack([scores.columns[n] for n in run.recipe.names], axis=1).reshape(
+        -1, samples, len(run.recipe.names)
+    )
     count = np.isfinite(stacked).sum(axis=1)
-    return np.nansum(stacked, axis=1) / np.where(count, count, np.nan)
+    return np.asarray(np.nansum(stacked, axis=1) / np.where(count, count, np.nan))
 
 
 def find_point(run: Run, wanted: str) -> Point:
@@ -147,7 +152,9 @@ def find_point(run: Run, wanted: str) -> Point:
     found = sorted((p for p in load_points(run) if p.id == wanted), key=lambda p: p.split != "test")
     if not found:
         known = sorted({p.id for p in load_points(run)})
-        raise ParetoError(f"run '{run.name}' has no point '{wanted}'; {suggest(wanted, known) if known else 'it is empty'}")
+        raise ParetoError(
+            f"run '{run.name}' has no point '{wanted}'; {suggest(wanted, known) if known else 'it is empty'}"
+        )
     return found[0]
 
 

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 COMPUTED = ("fluency", "kl")
 """Gold measures that come from log-probabilities rather than from a reward."""
+COMPUTED_PROMPTS = 48
+"""They are measured on the first sample of this many prompts at most: another pass of the base model over all
+completions would cost as much as drawing them, and their spread over prompts is small."""
 
 
 @dataclass
@@ -64,7 +67,7 @@ class Meter:
         """Measure the soup with these coefficients, or read back what was measured, and save its point."""
         key = self._key(coefficients, split)
         path = self.run.scores / f"{key}.parquet"
-        if not table_ok(path):
+        if not (table_ok(path) and table_ok(self.run.rollouts / path.name)):
             self._sample_and_score(coefficients, split, key, progress)
         columns = read_scores(path).columns
         per_prompt = {n: self._by_prompt(column) for n, column in columns.items()}
@@ -134,13 +137,14 @@ class Meter:
     def _from_log_probabilities(
         self, asked: Sequence[tuple[Prompt, int, Request]], rollouts: Sequence[Rollout], is_base: bool
     ) -> dict[str, NDArray[np.float64]]:
-        """Fluency and KL, nats per token, of each prompt's first sample.
+        """Fluency and KL, nats per token, of the first sample of ``COMPUTED_PROMPTS`` prompts.
 
         Fluency is log p_base / tokens. KL is the one-sample estimate (log p_policy − log p_base) / tokens on the
-        policy's own completion. One sample per prompt: another pass of the base model over all of them would
-        cost as much as drawing them.
+        policy's own completion, which truncated sampling biases a little downwards.
         """
         first = [i for i, (_, k, _) in enumerate(asked) if k == 0]
+        # Spread over the split, whose prompts are in the order of their hashes.
+        first = first[:: max(1, -(-len(first) // COMPUTED_PROMPTS))]
         own = np.array([rollouts[i].logp for i in first])
         if is_base:
             base = own

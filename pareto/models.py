@@ -21,7 +21,7 @@ from pareto.store.files import discard, folder, folder_ok
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedTokenizerBase
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,8 @@ class Base:
     """The folder that it was loaded from."""
     fingerprint: str
     """Hash of its weights, configuration and tokenizer."""
-    model: PreTrainedModel
+    model: Any
+    """A transformers causal language model; ``Any``, because torch types every attribute as a tensor or a module."""
     tokenizer: PreTrainedTokenizerBase
     device: torch.device
     system: str
@@ -147,7 +148,9 @@ def load(config: Model) -> Base:
     from transformers.utils import logging
 
     path = resolve(config.base)
-    device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if config.device == "auto" else config.device)
+    device = torch.device(
+        ("cuda" if torch.cuda.is_available() else "cpu") if config.device == "auto" else config.device
+    )
     logging.disable_progress_bar()
     try:
         model = AutoModelForCausalLM.from_pretrained(
@@ -306,4 +309,3 @@ def context_check(base: Base, ids: list[int], new_tokens: int, limit: int, where
             f"{where}: the prompt is {len(ids)} tokens long and at most {room} fit "
             f"(prompts.max_tokens {limit}, context {base.context}, {new_tokens} for the answer)"
         )
-

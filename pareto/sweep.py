@@ -7,6 +7,8 @@ processes on one study share the trials.
 
 from __future__ import annotations
 
+import errno
+import os
 import resource
 import sys
 import time
@@ -63,21 +65,22 @@ def sweep(
     Raises:
         ParetoError: anything that the user can put right.
     """
-    run = Run.create(root, recipe, storage)
-    sweep_leftovers(run.path)
-    with StudyStore(run, storage, recipe.names) as store:
-        work = _Sweep(run, recipe, store, watch)
-        work.prepare()
-        work.trials(worker)
-        if not worker:
-            with store.lock():
-                work.finish()
-    return {
-        "run": run.name,
-        "trials": len(work.complete()),
-        "seconds": {k: round(v, 1) for k, v in work.seconds.items()},
-        "peak_memory_gb": round(_peak_memory_gb(), 2),
-    }
+    with _full_disk_told(Path(root) / recipe.name):
+        run = Run.create(root, recipe, storage)
+        sweep_leftovers(run.path)
+        with StudyStore(run, storage, recipe.names) as store:
+            work = _Sweep(run, recipe, store, watch)
+            work.prepare()
+            work.trials(worker)
+            if not worker:
+                with store.lock():
+                    work.finish()
+        return {
+            "run": run.name,
+            "trials": len(work.complete()),
+            "seconds": {k: round(v, 1) for k, v in work.seconds.items()},
+            "peak_memory_gb": round(_peak_memory_gb(), 2),
+        }
 
 
 @dataclass
@@ -149,9 +152,7 @@ class _Sweep:
         stored = self.store.attr("frame")
         if stored is None:
             signs = tuple(float(r.sign) for r in self.rewards)
-            frame = Frame.from_base(
-                self.recipe.names, signs, per_prompt(self.run, base), self.recipe.evaluation.margin
-            )
+            frame = Frame.from_base(self.recipe.names, signs, per_prompt(self.run, base), self.recipe.evaluation.margin)
             self.store.set_attr("frame", frame.to_json())
             stored = self.store.attr("frame")
         write_json(self.run.path / "frame.json", stored)
@@ -163,22 +164,21 @@ class _Sweep:
         """Ask, train, measure, tell, until the driver has no more to propose."""
         driver = drivers.make(self.recipe, self.store.study)
         with self._phase("train and measure weight settings", self.recipe.driver.trials) as advance:
-            for trial in self.complete():
-                self._adapter(trial)
-                self._told(self._point(trial))
+            for finished in self.complete():
+                self._adapter(finished)
+                self._told(self._point(finished))
             advance(len(self.complete()))
             while True:
                 with self.store.lock():
                     orphans = self.store.orphans()
-                    trial: Trial | FrozenTrial | None = (
-                        self.store.study.trials[orphans[0]] if orphans else driver.ask()
-                    )
+                    trial: Trial | FrozenTrial | None = self.store.study.trials[orphans[0]] if orphans else driver.ask()
                     if trial is not None:
                         self.store.claim(trial.number)
                 if trial is not None:
                     self._carry(trial)
                     advance(len(self.complete()))
-                elif driver.finished() and (worker or not self._running()):
+                # In this order: a trial that fails between the two looks is to be asked again.
+                elif (worker or not self._running()) and driver.finished():
                     return
                 else:
                     time.sleep(0.5)
@@ -199,6 +199,8 @@ class _Sweep:
             self._adapter(trial)
             point = self._point(trial)
         except ParetoError as e:
+            if _disk_is_full(e):  # not the trial's fault: it is carried on when there is room
+                raise
             self.watch.note(f"trial {trial.number} failed: {e}")
             self.run.log("trial failed", trial=trial.number, reason=str(e))
             drivers.tell(self.store.study, trial, None)
@@ -235,13 +237,25 @@ class _Sweep:
         """The soup of experts that training at these weights starts from; empty: the base."""
         if self.recipe.training.start == "base":
             return {}
-        experts = self._experts(wait=True)
+        self._wait_for_experts()
+        experts = self._experts()
         return soup_of(dict(zip(self.recipe.names, weights, strict=True)), experts, self.recipe.soups.scale)
 
-    def _experts(self, wait: bool = False) -> dict[str, str]:
-        """Objective → its expert's name in the bank; waits for experts that other processes train."""
-        while wait and any(t.user_attrs["kind"] == "expert" and not self._mine(t) for t in self._running()):
-            time.sleep(0.5)
+    def _wait_for_experts(self) -> None:
+        """Until no other process trains an expert; one whose process was killed is carried on here."""
+        while any(t.user_attrs["kind"] == "expert" and not self._mine(t) for t in self._running()):
+            with self.store.lock():
+                trials, orphans = self.store.study.trials, self.store.orphans()
+                orphan = next((trials[n] for n in orphans if trials[n].user_attrs["kind"] == "expert"), None)
+                if orphan is not None:
+                    self.store.claim(orphan.number)
+            if orphan is not None:
+                self._carry(orphan)
+            else:
+                time.sleep(0.5)
+
+    def _experts(self) -> dict[str, str]:
+        """Objective → its expert's name in the bank."""
         experts: dict[str, str] = {}
         for trial in self.complete():
             if trial.user_attrs["kind"] == "expert":
@@ -289,9 +303,7 @@ class _Sweep:
         rows = self._rows("test")
         with self._phase("measure on test", rows * len(wanted)) as advance:
             for i, p in enumerate(wanted):
-                self.meter.measure(
-                    p.id, p.kind, p.weights, p.coefficients, "test", p.trial, _adder(advance, rows * i)
-                )
+                self.meter.measure(p.id, p.kind, p.weights, p.coefficients, "test", p.trial, _adder(advance, rows * i))
                 advance(rows * (i + 1))
         with self._phase("analyse the front"):
             found = frontier(self.run)
@@ -397,6 +409,26 @@ def _adder(advance: Callable[[int], None], start: int = 0) -> Callable[[int], No
         advance(total)
 
     return add
+
+
+@contextmanager
+def _full_disk_told(path: Path) -> Iterator[None]:
+    """Turn a full disk that the store, the log or a trainer's scratch folder met into one clear line."""
+    try:
+        yield
+    except Exception as e:
+        if not isinstance(e, ParetoError) and _disk_is_full(e):
+            raise ParetoError(f"disk is full: {path}; make room and give the same command again") from e
+        raise
+
+
+def _disk_is_full(error: BaseException | None) -> bool:
+    """Whether a full disk is behind an error; SQLite, Rust writers and the store tell it in their message."""
+    while error is not None:
+        if "disk is full" in str(error) or os.strerror(errno.ENOSPC) in str(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _peak_memory_gb() -> float:

@@ -1,4 +1,4 @@
-"""The frontier as a table of text."""
+"""What the command line prints of fronts and benchmarks."""
 
 from __future__ import annotations
 
@@ -27,7 +27,9 @@ def front_table(document: dict[str, Any]) -> str:
     ]
     widths = [max(len(line[k]) for line in [header, *body]) for k in range(len(header))]
     lines = [
-        "  ".join(cell.ljust(w) if k < 2 else cell.rjust(w) for k, (cell, w) in enumerate(zip(line, widths, strict=True)))
+        "  ".join(
+            cell.ljust(w) if k < 2 else cell.rjust(w) for k, (cell, w) in enumerate(zip(line, widths, strict=True))
+        )
         for line in [header, *body]
     ]
     h, b = document["hypervolume"], document["base_hypervolume"]
@@ -44,3 +46,15 @@ def front_table(document: dict[str, Any]) -> str:
             f"({z:.1f} standard errors, {gain['prompts']} prompts)"
         )
     return "\n".join(line.rstrip() for line in lines)
+
+
+def bench_table(result: dict[str, Any]) -> str:
+    """A benchmark's rows and figures as text."""
+    lines = [f"{result['bench']} on {result['hardware']}", ""]
+    for row in result["rows"]:
+        seconds = ", ".join(f"{k} {v:.0f} s" for k, v in row["seconds"].items())
+        value = f"hypervolume {row['hypervolume']:.2f} ({row['low']:.2f} to {row['high']:.2f})"
+        lines.append(f"{row['way']:12} {value}  {seconds}".rstrip())
+    lines.append("")
+    lines += [f"{name:34} {value:.3g}" for name, value in result["figures"].items()]
+    return "\n".join(lines)

@@ -10,9 +10,14 @@ import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+from forge import Forge
 from hypothesis import settings
+
+if TYPE_CHECKING:
+    from pareto.models import Base
 
 # Examples are not timed: machines are shared.
 settings.register_profile("pareto", deadline=None)
@@ -77,3 +82,48 @@ def _postgres_binaries() -> Path:
         if (folder / "initdb").exists():
             return folder
     pytest.fail("these tests need a PostgreSQL server: apt-get install postgresql", pytrace=False)
+
+
+@pytest.fixture(scope="session")
+def tiny_base() -> Base:
+    """The base ``tiny-random`` in float32, loaded once; whoever changes it puts it back."""
+    from pareto.config import Model
+    from pareto.models import load
+
+    return load(Model(base="tiny-random", dtype="float32", device="cpu"))
+
+
+@pytest.fixture
+def tiny(tiny_base: Base) -> Iterator[Base]:
+    """``tiny_base`` on one thread: a model this small is slower on several."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield tiny_base
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="session")
+def real_base() -> Base:
+    """The packaged 135M model in float32; only for tests marked ``real_model``."""
+    from pareto.config import Model
+    from pareto.models import load
+
+    return load(Model(base="smollm2-135m-instruct", dtype="float32", device="cpu"))
+
+
+@pytest.fixture(scope="session")
+def forge() -> Iterator[Forge]:
+    """Starts real ``pareto`` processes in milliseconds."""
+    with Forge() as forge:
+        yield forge
+
+
+@pytest.fixture(scope="session")
+def finished(forge: Forge, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A root of runs with the finished smoke sweep in it; whoever changes it works on a copy."""
+    root = tmp_path_factory.mktemp("finished")
+    told = forge.run("sweep", "sweeps/smoke.yaml", "--root", root, "--json")
+    assert told.code == 0, told.err
+    return root

@@ -52,7 +52,7 @@ class Lattice:
 
     @staticmethod
     def _das_dennis(recipe: Recipe, m: int) -> simplex.Array:
-        enough = next(n for n in range(1, recipe.driver.trials + 1) if comb(n + m - 1, m - 1) >= recipe.driver.trials)
+        enough = enough_partitions(m, recipe.driver.trials)
         return simplex.das_dennis(m, whole(recipe.driver.options, "n_partitions", enough, least=1))
 
     @staticmethod
@@ -71,13 +71,17 @@ def spread(points: simplex.Array) -> simplex.Array:
         points: weights, shape (n, m); may contain the corners.
 
     Returns:
-        Every point once, shape (at least n, m); equally far points in the order in which they came.
+        Corners and points once each, shape (at least n, m); equally far points in the order in which they came.
     """
-    order = simplex.corners(points.shape[1])
-    while True:
-        distance = np.linalg.norm(points[:, None] - order[None], axis=-1).min(axis=1)
+    order = list(simplex.corners(points.shape[1]))
+    distance = np.linalg.norm(points[:, None] - np.array(order), axis=-1).min(axis=1)
+    while distance.max() > 1e-6:
         # Rounded, so that ties do not fall to the last bits of one machine's arithmetic.
-        farthest = int(np.round(distance, 9).argmax())
-        if distance[farthest] < 1e-6:
-            return order
-        order = np.vstack([order, points[farthest]])
+        order.append(points[np.round(distance, 9).argmax()])
+        distance = np.minimum(distance, np.linalg.norm(points - order[-1], axis=1))
+    return np.array(order)
+
+
+def enough_partitions(m: int, n_points: int) -> int:
+    """The least number of partitions whose Das–Dennis lattice has at least ``n_points`` points."""
+    return next(n for n in range(1, n_points + 1) if comb(n + m - 1, m - 1) >= n_points)

@@ -16,6 +16,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from pareto import simplex
 from pareto.config import Recipe
+from pareto.drivers.lattice import enough_partitions, spread
 from pareto.drivers.options import check_method, check_names, whole
 from pareto.drivers.trials import Candidate, by_index, cohort, key, known, seed_for, sticks_of
 from pareto.errors import ParetoError
@@ -34,10 +35,10 @@ REPEATS = 100
 
 @final
 class PymooAlgorithm:
-    """An algorithm by its class name, its variables the sticks; the corners open the first generation.
+    """An algorithm by its class name, its variables the sticks.
 
     Without options the population is small enough for the budget, and NSGA3 and MOEAD have as many reference
-    directions of least Riesz energy. Repeated members take the values of the trial that they repeat.
+    directions of least Riesz energy. A member that repeats a trial takes its values.
     """
 
     def __init__(self, recipe: Recipe) -> None:
@@ -46,7 +47,7 @@ class PymooAlgorithm:
         check_names(self._options, OPTIONS[self._method], self._method)
         if self._method == "AGEMOEA" and importlib.util.find_spec("numba") is None:
             raise ParetoError("driver.method: pymoo's AGEMOEA needs numba, which is not installed: pip install numba")
-        self._size = whole(self._options, "pop_size", cohort(self._m, recipe.driver.trials), least=self._m)
+        self._size = whole(self._options, "pop_size", cohort(self._m, recipe.driver.trials), least=2)
         self._seed = seed_for(self._options.get("seed", recipe.seed))
         self._algorithm()
 
@@ -71,7 +72,7 @@ class PymooAlgorithm:
         algorithm = self._algorithm()
         problem = Problem(n_var=self._m - 1, n_obj=self._m, xl=0.0, xu=1.0)
         algorithm.setup(problem, termination=NoTermination(), seed=self._seed)
-        index, repeats = 0, 0
+        index, repeats = self._m, 0
         worst = np.full(self._m, -np.inf)
         while repeats < REPEATS:
             asked = algorithm.ask()
@@ -119,19 +120,27 @@ class PymooAlgorithm:
         return trial
 
     def _algorithm(self) -> Any:
-        """The algorithm before its first generation: the corners, then uniform weights."""
+        """The algorithm before its first generation, which is well spread between the corners.
+
+        The corners stay out of it: their sticks are corners of the cube, and children of these lie on its faces
+        (12 trials, 3 objectives, 4 seeds: 0.58 of the front's hypervolume with corners, 0.71 without).
+        """
         options = {k: v for k, v in self._options.items() if k not in ("seed", "pop_size", "n_partitions", "n_points")}
         size = self._size
         if self._method in ("NSGA3", "MOEAD"):
             options["ref_dirs"] = self._directions()
-            size = len(options["ref_dirs"]) if self._method == "MOEAD" else max(size, len(options["ref_dirs"]))
+            directions = len(options["ref_dirs"])
+            if size < directions and "pop_size" in self._options:
+                raise ParetoError(f"driver.options.pop_size: {size} is less than the {directions} reference directions")
+            size = directions if self._method == "MOEAD" else max(size, directions)
         if self._method != "MOEAD":
             options["pop_size"] = size
-        corners = [simplex.to_sticks(corner) for corner in simplex.corners(self._m)]
-        others = np.random.default_rng(self._seed).random((size - self._m, self._m - 1))
+        # A lattice several times as fine, so that the farthest point is chosen from the inside too.
+        fine = simplex.das_dennis(self._m, enough_partitions(self._m, 8 * (self._m + size)))
+        first = np.array([simplex.to_sticks(w) for w in spread(fine)[self._m : self._m + size]])
         module = importlib.import_module(f"pymoo.algorithms.moo.{MODULES[self._method]}")
         try:
-            return getattr(module, self._method)(sampling=np.vstack([*corners, others]), **options)
+            return getattr(module, self._method)(sampling=first, **options)
         except (TypeError, ValueError) as e:
             raise ParetoError(f"driver.options: {self._method}: {e}") from None
 

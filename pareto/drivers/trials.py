@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -112,11 +113,11 @@ def tell(
     Raises:
         ValueError: where the number of values is not that of the objectives.
     """
-    if values is None:
+    if values is not None and len(values) != len(study.directions):
+        raise ValueError(f"{len(values)} values for {len(study.directions)} objectives")
+    if values is None or any(map(math.isnan, values)):
         study.tell(trial.number, state=TrialState.FAIL)
         return
-    if len(values) != len(study.directions):
-        raise ValueError(f"{len(values)} values for {len(study.directions)} objectives")
     live = Trial(study, trial._trial_id)
     for k, value in enumerate(constraints):
         # A kill between here and the last line leaves constraints behind; Optuna never replaces one.
@@ -160,9 +161,9 @@ def cohort(m: int, budget: int) -> int:
     """How many trials a method looks at before it learns from them, where the recipe does not say.
 
     The libraries' own defaults (10 to 100) would spend a budget of a dozen trained adapters on the first
-    generation: a quarter of the budget, but at least two beside the m corners.
+    generation: a quarter of the budget, but at least twice the m objectives.
     """
-    return max(m + 2, -(-budget // 4))
+    return max(2 * m, -(-budget // 4))
 
 
 def seed_for(*parts: int) -> int:

@@ -45,11 +45,13 @@ def card(run: Run, point: Point, metrics: dict[str, Any] | None) -> str:
         lines += [f"| {name} | {value:.3f} |" for name, value in metrics["gold"].items()]
         lines += [f"| KL to the base (nats per token) | {metrics['kl']:.3f} |", ""]
     lines += [
+        "For a packaged base, the folder that `pareto model fetch` prints stands for its name:",
+        "",
         "```python",
         "from peft import PeftModel",
         "from transformers import AutoModelForCausalLM, AutoTokenizer",
         "",
-        f"base = AutoModelForCausalLM.from_pretrained({json.dumps(base)})  # or the folder that holds it",
+        f"base = AutoModelForCausalLM.from_pretrained({json.dumps(base)})",
         'model = PeftModel.from_pretrained(base, "THIS FOLDER")',
         'tokenizer = AutoTokenizer.from_pretrained("THIS FOLDER")',
         "```",

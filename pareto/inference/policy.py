@@ -46,7 +46,7 @@ class Policy:
         shown = ""
         for token in stream(self.base, ids, seed, sampling):
             tokens.append(token)
-            text = self.base.tokenizer.decode(tokens, skip_special_tokens=True)
+            text = str(self.base.tokenizer.decode(tokens, skip_special_tokens=True))
             if not text.endswith("\ufffd"):  # half of a character: wait for the rest
                 yield text[len(shown) :]
                 shown = text

@@ -11,9 +11,7 @@ from pareto.config import Training
 from pareto.records import Comparison, Rollout
 
 
-def scalarise(
-    scores: NDArray[np.float64], weights: Sequence[float], training: Training
-) -> NDArray[np.float64]:
+def scalarise(scores: NDArray[np.float64], weights: Sequence[float], training: Training) -> NDArray[np.float64]:
     """One number per completion: how good it is at these weights.
 
     Args:
@@ -28,10 +26,10 @@ def scalarise(
     """
     w = np.asarray(weights)
     if training.scalarisation == "weighted_sum":
-        return np.nansum(w * scores, axis=1)
-    ideal = np.nanmax(scores, axis=0)
+        return np.asarray(np.nansum(w * scores, axis=1))
+    ideal = np.where(np.isnan(scores), -np.inf, scores).max(axis=0)
     gap = np.nan_to_num(w * (ideal - scores), nan=0.0)
-    return -gap.max(axis=1) - training.rho * gap.sum(axis=1)
+    return np.asarray(-gap.max(axis=1) - training.rho * gap.sum(axis=1))
 
 
 def compare(

@@ -105,9 +105,7 @@ Candidate = tuple[str, str, int, str, tuple[int, ...], float]
 """Prompt id, origin, seed, text, tokens, log-probability under the policy that it was drawn from."""
 
 
-def _draw(
-    base: Base, recipe: Recipe, origin: str, rows: Sequence[tuple[str, tuple[int, ...], int]]
-) -> list[Candidate]:
+def _draw(base: Base, recipe: Recipe, origin: str, rows: Sequence[tuple[str, tuple[int, ...], int]]) -> list[Candidate]:
     drawn = draw(base, [Request(ids, seed) for _, ids, seed in rows], recipe.sampling)
     return [
         (prompt_id, origin, seed, decode(base, d.token_ids), d.token_ids, d.logp)
@@ -120,9 +118,7 @@ def decode(base: Base, token_ids: Sequence[int]) -> str:
     return str(base.tokenizer.decode(list(token_ids), skip_special_tokens=True)).strip()
 
 
-def _sampled(
-    base: Base, recipe: Recipe, prompts: Sequence[Prompt], ids: dict[str, tuple[int, ...]]
-) -> list[Candidate]:
+def _sampled(base: Base, recipe: Recipe, prompts: Sequence[Prompt], ids: dict[str, tuple[int, ...]]) -> list[Candidate]:
     rows = [
         (p.id, ids[p.id], row_seed(recipe.seed, "pool", p.id, k))
         for p in prompts
@@ -165,8 +161,10 @@ def _first_sentences(base: Base, recipe: Recipe, made: Sequence[Candidate]) -> l
 
 def _demonstrations(base: Base, recipe: Recipe, prompts: Sequence[Prompt]) -> list[Candidate]:
     cap = recipe.sampling.max_new_tokens
-    return [
-        (p.id, "demonstration", 0, text, tuple(base.completion_ids(text)[:cap]), 0.0)
-        for p in prompts
-        for text in p.demonstrations[: recipe.rollouts.demonstrations]
-    ]
+    out: list[Candidate] = []
+    for p in prompts:
+        for text in p.demonstrations[: recipe.rollouts.demonstrations]:
+            ids = tuple(base.completion_ids(text))
+            # What is cut off is not trained on, so it must not be scored either.
+            out.append((p.id, "demonstration", 0, text if len(ids) <= cap else decode(base, ids[:cap]), ids[:cap], 0.0))
+    return out

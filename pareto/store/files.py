@@ -39,6 +39,11 @@ def fingerprint(obj: Any) -> str:
     return hashlib.sha256(to_json(obj, separators=(",", ":"), sort_keys=True).encode()).hexdigest()[:16]
 
 
+def to_json(obj: Any, **layout: Any) -> str:
+    """Plain data as JSON text; NaN becomes null. ``layout`` as ``json.dumps`` takes it; raises as ``fingerprint``."""
+    return json.dumps(_plain(obj), ensure_ascii=False, allow_nan=False, **layout)
+
+
 def sha256_file(path: str | Path) -> str:
     """SHA-256 of a file's bytes, 64 hex digits."""
     with open(path, "rb") as f:
@@ -73,6 +78,17 @@ def write_text(path: str | Path, text: str) -> None:
 def write_json(path: str | Path, obj: Any) -> None:
     """``write_bytes`` of plain data as JSON; NaN becomes null. Raises as ``fingerprint`` and ``write_bytes`` do."""
     write_text(path, to_json(obj, indent=2) + "\n")
+
+
+def append_line(path: str | Path, line: str) -> None:
+    """Append one line in a single write, so that lines of several processes do not mix.
+
+    Raises:
+        ParetoError: on a full disk.
+    """
+    data = (line + "\n").encode()
+    with _explained(Path(path), lambda: f"{len(data)} bytes wanted"), open(path, "ab", buffering=0) as f:
+        f.write(data)
 
 
 def read_json(path: str | Path) -> Any:
@@ -237,10 +253,6 @@ def _sync(path: Path) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
-
-
-def to_json(obj: Any, **layout: Any) -> str:
-    return json.dumps(_plain(obj), ensure_ascii=False, allow_nan=False, **layout)
 
 
 def _plain(obj: Any) -> Any:

@@ -10,7 +10,7 @@ import fcntl
 import hashlib
 import os
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, LiteralString, Protocol
 
@@ -135,8 +135,13 @@ class PostgresLeases:
         self._lease("pg_advisory_unlock", number)
 
     def close(self) -> None:
-        """See ``Leases.close``; the session's end frees them."""
+        """See ``Leases.close``."""
+        import psycopg
+
         self.mine.clear()
+        # The server takes its time to notice a session's end; one that is lost has freed them already.
+        with suppress(psycopg.OperationalError):
+            self._session.execute("select pg_advisory_unlock_all()")
         _drop(self._session)
 
     @contextmanager

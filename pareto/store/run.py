@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -17,7 +15,7 @@ from pareto.config import Recipe
 from pareto.errors import ParetoError
 from pareto.records import SCHEMA
 from pareto.store.address import shown
-from pareto.store.files import Taken, fingerprint, read_json, staged, write_json
+from pareto.store.files import Taken, append_line, fingerprint, read_json, staged, to_json, write_json
 
 FOLDERS = ("rollouts", "scores", "adapters", "points")
 
@@ -150,11 +148,7 @@ class Run:
     def log(self, event: str, **fields: Any) -> None:
         """Append one line ``{"time", "event", …}`` to ``log.jsonl``; lines of several processes do not mix."""
         line = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": event, **fields}
-        fd = os.open(self.log_path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
-        try:
-            os.write(fd, (json.dumps(line, ensure_ascii=False) + "\n").encode())
-        finally:
-            os.close(fd)
+        append_line(self.log_path, to_json(line))
 
 
 def list_runs(root: str | Path = "runs") -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ again an adapter of the same rank.
 from __future__ import annotations
 
 import hashlib
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
     from pareto.models import Base
 
+FACTOR = re.compile(r"base_model\.model\.(?P<module>.+)\.lora_(?P<factor>[AB])\.weight")
+"""A tensor's name in PEFT's adapter file."""
 State = dict[str, "Tensor"]
 """Module name → factor: ``model.layers.3.self_attn.q_proj`` → A (r, in) or B (out, r), float32 on the CPU."""
 
@@ -47,7 +50,7 @@ def lora_config(base: Base, lora: Lora) -> LoraConfig:
         target_modules=list(lora.target_modules),
         layers_to_transform=list(range(first_layer(base, lora), count)) if lora.layers else None,
         task_type="CAUSAL_LM",
-        base_model_name_or_path=base.name,
+        base_model_name_or_path=base.model.name_or_path,
     )
 
 
@@ -90,7 +93,7 @@ def put(model: PeftModel, a: State, b: State | None) -> None:
     state = {f"base_model.model.{k}.lora_A.weight": v for k, v in a.items()}
     for name, factor in (b or {}).items():
         state[f"base_model.model.{name}.lora_B.weight"] = factor
-    result = set_peft_model_state_dict(model, state)
+    result: Any = set_peft_model_state_dict(model, state)
     missing = [] if b is None else [k for k in result.missing_keys if "lora_" in k]
     if result.unexpected_keys or missing:
         raise ParetoError(f"the adapter does not fit the model: {(list(result.unexpected_keys) + missing)[0]}")
@@ -123,6 +126,7 @@ def write_adapter(out: Path, base: Base, lora: Lora, a: State, b: State, made_fr
     state |= {f"base_model.model.{k}.lora_B.weight": v.contiguous() for k, v in b.items()}
     save_file(state, out / "adapter_model.safetensors", metadata={"format": "pt"})
     config = lora_config(base, lora)
+    config.base_model_name_or_path = base.name
     config.inference_mode = True
     config.save_pretrained(str(out))
     write_json(out / "pareto.json", {"base": base.fingerprint, "a": hash_state(a), **made_from})
@@ -132,8 +136,9 @@ def read_adapter(folder: Path, base: Base) -> tuple[State, State]:
     """Read (A, B) of an adapter folder of this base.
 
     Raises:
-        ParetoError: not an adapter of ours, or of another base model.
+        ParetoError: not an adapter of ours, damaged, or of another base model.
     """
+    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     if not (folder / "adapter_model.safetensors").is_file():
@@ -145,12 +150,28 @@ def read_adapter(folder: Path, base: Base) -> tuple[State, State]:
                 f"{folder}: this adapter was trained on another base model (hash {made_for}) than {base.name} "
                 f"(hash {base.fingerprint})"
             )
+    try:
+        tensors = load_file(folder / "adapter_model.safetensors")
+    except SafetensorError as e:
+        raise ParetoError(f"{folder}: adapter_model.safetensors is damaged: {e}") from None
     a: State = {}
     b: State = {}
-    for key, value in load_file(folder / "adapter_model.safetensors").items():
-        name, factor = key.removeprefix("base_model.model.").removesuffix(".weight").rsplit(".", 1)
-        (a if factor == "lora_A" else b)[name] = value.float()
+    for key, value in tensors.items():
+        match = FACTOR.fullmatch(key)
+        if match is None:
+            raise ParetoError(f"{folder}: {key!r} is no factor of a LoRA adapter")
+        (a if match["factor"] == "A" else b)[match["module"]] = value.float()
+    modules = dict(base.model.named_modules())
+    for name in a | b:
+        weight = getattr(modules.get(name), "weight", None)
+        if weight is None or name not in a or name not in b or not _fits(a[name], b[name], tuple(weight.shape)):
+            raise ParetoError(f"{folder}: its factors for {name!r} do not fit {base.name}")
     return a, b
+
+
+def _fits(a: Tensor, b: Tensor, shape: tuple[int, ...]) -> bool:
+    """Whether B·A is an update of a matrix of this shape."""
+    return a.dim() == b.dim() == 2 and (b.size(0), a.size(1)) == shape and a.size(0) == b.size(1)
 
 
 def mix(parts: list[tuple[float, State]]) -> State:

@@ -26,7 +26,7 @@ from pareto.training.adapters import State, freeze_a, lora_config, put, take
 from pareto.training.trunk import Trunk
 
 
-class SharedDPOTrainer(DPOTrainer):  # type: ignore[misc]
+class SharedDPOTrainer(DPOTrainer):
     """TRL's trainer on rows that are tokenised and carry their reference log-probabilities."""
 
     def _prepare_dataset(self, dataset: Dataset, *_: Any) -> Dataset:
@@ -36,9 +36,7 @@ class SharedDPOTrainer(DPOTrainer):  # type: ignore[misc]
         return dataset
 
 
-def rows(
-    prompt_ids: dict[str, list[int]], pool: Sequence[Rollout], comparisons: Sequence[Comparison]
-) -> Dataset:
+def rows(prompt_ids: dict[str, list[int]], pool: Sequence[Rollout], comparisons: Sequence[Comparison]) -> Dataset:
     """TRL's columns for comparisons of the pool."""
     return Dataset.from_list(
         [
@@ -93,9 +91,8 @@ def train_dpo(
         max_length=None,
         **trainer_arguments(base, training, steps, seed),
     )
-    model: Any = base.model
-    trainer = SharedDPOTrainer(
-        model=model,
+    trainer: Any = SharedDPOTrainer(
+        model=base.model,
         args=args,
         train_dataset=data,
         processing_class=base.tokenizer,
@@ -106,14 +103,14 @@ def train_dpo(
     try:
         put(trainer.model, a, start)
         freeze_a(trainer.model)
-        model.forward = MethodType(_forward(trunk), model)
+        base.model.forward = MethodType(_forward(trunk), base.model)
         trainer.train()
         a_after, b = take(trainer.model)
         if any(not torch.equal(a[k], a_after[k]) for k in a):
             raise AssertionError("the shared A changed in training")
         log = [{k: float(v) for k, v in row.items()} for row in trainer.state.log_history]
     finally:
-        restore(trainer.model, model)
+        restore(trainer.model, base.model)
     return b, log
 
 
@@ -146,13 +143,13 @@ def restore(wrapped: Any, model: Any) -> None:
     model.requires_grad_(False)
 
 
-class Steps(TrainerCallback):  # type: ignore[misc]
+class Steps(TrainerCallback):
     """Reports each finished step."""
 
     def __init__(self, progress: Callable[[int, int], None], total: int) -> None:
         self.progress, self.total = progress, total
 
-    def on_step_end(self, _args: Any, state: Any, _control: Any, **_: Any) -> None:
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Report the step."""
         self.progress(state.global_step, self.total)
 
@@ -160,9 +157,7 @@ class Steps(TrainerCallback):  # type: ignore[misc]
 def _forward(trunk: Trunk | None) -> Callable[..., FusedCausalLMOutput]:
     """A forward for TRL's fused head that scores the vocabulary at labelled positions only."""
 
-    def forward(
-        self: Any, input_ids: Tensor, attention_mask: Tensor, labels: Tensor, **_: Any
-    ) -> FusedCausalLMOutput:
+    def forward(self: Any, input_ids: Tensor, attention_mask: Tensor, labels: Tensor, **_: Any) -> FusedCausalLMOutput:
         if trunk is None:
             hidden = self.base_model(input_ids=input_ids, attention_mask=attention_mask, use_cache=False)
         else:

@@ -61,7 +61,7 @@ def train_online(
         # Columns such as `answers` must reach the rewards.
         "remove_unused_columns": False,
     }
-    functions = [_signed(r, sampling.max_new_tokens) for r in rewards]
+    functions: list[Any] = [_signed(r, sampling.max_new_tokens) for r in rewards]
     common = {
         "model": base.model,
         "train_dataset": rows(base, prompts),
@@ -71,9 +71,7 @@ def train_online(
     }
     trainer: Any
     if training.method == "grpo":
-        config = GRPOConfig(
-            **shared, reward_weights=list(weights), multi_objective_aggregation="normalize_then_sum"
-        )
+        config = GRPOConfig(**shared, reward_weights=list(weights), multi_objective_aggregation="normalize_then_sum")
         trainer = GRPOTrainer(reward_funcs=functions, args=config, **common)
     else:
         summed = _normalised_sum(functions, weights, training.num_generations)
@@ -86,9 +84,7 @@ def train_online(
         a_after, b = take(trainer.model)
         if any(not torch.equal(a[k], a_after[k]) for k in a):
             raise AssertionError("the shared A changed in training")
-        log = [
-            {k: float(v) for k, v in row.items() if isinstance(v, int | float)} for row in trainer.state.log_history
-        ]
+        log = [{k: float(v) for k, v in row.items() if isinstance(v, int | float)} for row in trainer.state.log_history]
     finally:
         restore(trainer.model, base.model)
     return b, log

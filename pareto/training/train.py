@@ -154,16 +154,12 @@ def _train(
                 f"candidates that differ by more than training.min_margin {training.min_margin}"
             )
         ids = {p.id: ground.base.prompt_ids(p.text) for p in ground.prompts}
-        b, log = train_dpo(
-            ground.base, training, rows(ids, ground.pool, comparisons), a, start, ground.trunk, **common
-        )
+        b, log = train_dpo(ground.base, training, rows(ids, ground.pool, comparisons), a, start, ground.trunk, **common)
     else:
         from pareto.training.online import train_online
 
         online = recipe.model_copy(update={"training": training})
-        b, log = train_online(
-            ground.base, online, ground.rewards, job.weights, ground.prompts, a, start, **common
-        )
+        b, log = train_online(ground.base, online, ground.rewards, job.weights, ground.prompts, a, start, **common)
     return _pad(b, recipe.training.lora.rank), log
 
 
