@@ -78,16 +78,20 @@ def front(
 
     if plot and plot.suffix not in {".html", ".png"}:
         raise ParetoError(f"--plot {plot}: the file must end in .html or .png")
+    if plot and not plot.parent.is_dir():
+        raise ParetoError(f"--plot {plot}: no folder {plot.parent}")
     opened = Run.open(run, root)
     found = frontier(opened)
     document = found.document()
     if plot:
+        # One split in one picture: what was left behind on validation is not measured on test.
+        drawn = [row for row in document["points"] if row["split"] == "test"]
         signs = list(found.frame.signs)
         title = f"{opened.name}: the measured front"
         if plot.suffix == ".html":
-            save_html(figure(document["points"], document["objectives"], signs=signs, title=title), plot)
+            save_html(figure(drawn, document["objectives"], signs=signs, title=title), plot)
         else:
-            save_png(document["points"], plot, document["objectives"], signs=signs, title=title)
+            save_png(drawn, plot, document["objectives"], signs=signs, title=title)
     if as_json:
         _print_json(document)
     else:

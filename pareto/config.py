@@ -165,6 +165,8 @@ class Training(Section):
     pairs_per_prompt: int = Field(2, ge=1)
     min_margin: float = Field(0.05, ge=0)
     """Comparisons closer than this (base standard deviations) are left out."""
+    comparisons: int = Field(96, ge=1)
+    """Kept at most, those of largest margin: where most candidates are alike, the rest is noise."""
     scalarisation: Literal["weighted_sum", "chebyshev"] = "weighted_sum"
     rho: float = Field(0.05, ge=0)
     """Augmentation of the Chebyshev scalarisation."""

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 COMPUTED = ("fluency", "kl")
 """Gold measures that come from log-probabilities rather than from a reward."""
-COMPUTED_PROMPTS = 48
+COMPUTED_PROMPTS = 32
 """They are measured on the first sample of this many prompts at most: another pass of the base model over all
 completions would cost as much as drawing them, and their spread over prompts is small."""
 

@@ -153,7 +153,7 @@ def load(config: Model) -> Base:
     )
     logging.disable_progress_bar()
     try:
-        model = AutoModelForCausalLM.from_pretrained(
+        model: Any = AutoModelForCausalLM.from_pretrained(
             path, dtype=pick_dtype(config.dtype, device), trust_remote_code=config.trust_remote_code
         )
         tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=config.trust_remote_code)
@@ -231,9 +231,11 @@ def _convert_gguf(gguf: Path, out: Path) -> None:
     """Dequantise a GGUF file to a float32 safetensors folder."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()
     try:
-        model = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
+        model: Any = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
         tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
     except Exception as e:  # the reader of a damaged file fails in many ways
         raise ParetoError(f"{gguf}: not a GGUF model that transformers can read: {e}") from None

@@ -114,8 +114,8 @@ class PymooAlgorithm:
         trial = own.get(candidate.index)
         if trial and not np.allclose(sticks_of(trial, len(candidate.weights)), candidate.sticks, atol=1e-9):
             raise ParetoError(
-                f"trial {trial.number} is not what {candidate.proposed_by} proposes here: the driver's options, the "
-                "seed or pymoo's version changed since; go on with those of the run, or start a new run"
+                f"trial {trial.number} is not what {candidate.proposed_by} proposes here: the driver's options, its "
+                "budget, the seed or pymoo's version changed since; go on with those of the run, or start a new run"
             )
         return trial
 

@@ -41,7 +41,7 @@ def compare(
         pool: the candidates, those of one prompt next to each other.
         scores: (n, m), normalised, NaN = masked.
         weights: (m,).
-        training: ``pairs_per_prompt`` and ``min_margin``.
+        training: ``pairs_per_prompt``, ``min_margin`` and ``comparisons``.
 
     Returns:
         Comparisons in the order of the pool; indices point into it.
@@ -58,4 +58,5 @@ def compare(
             margin = float(value[best] - value[worst])
             if margin > training.min_margin and pool[best].token_ids != pool[worst].token_ids:
                 out.append(Comparison(prompt_id, best, worst, margin))
-    return out
+    largest = sorted(range(len(out)), key=lambda i: (-out[i].margin, i))[: training.comparisons]
+    return [out[i] for i in sorted(largest)]

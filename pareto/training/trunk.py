@@ -101,6 +101,10 @@ def shareable(base: Base, first: int) -> bool:
 
     if first == 0 or not hasattr(base.model.base_model, "layers"):
         return False
+    # Attention windows go by the layer's index, and show only in sequences longer than the one tried below.
+    kinds = getattr(base.model.config, "layer_types", None)
+    if kinds and kinds[first:] != kinds[: len(kinds) - first]:
+        return False
     ids = torch.arange(4, 16, device=base.device).repeat(2, 1)
     mask = torch.ones_like(ids)
     mask[1, 9:] = 0

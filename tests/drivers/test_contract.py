@@ -4,8 +4,10 @@ Objective k is minus the squared distance of the weights from corner k; no point
 another, so the whole simplex is the front.
 """
 
-import multiprocessing
+import subprocess
+import sys
 from itertools import count
+from pathlib import Path
 
 import moocore
 import numpy as np
@@ -13,6 +15,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
+import pareto
 from pareto.drivers import make, proposal, tell
 from pareto.simplex import corners, das_dennis, from_sticks
 
@@ -202,8 +205,18 @@ def test_what_somebody_queued_is_taken_after_the_corners_and_counted(name, recip
     assert all(t.state == TrialState.COMPLETE for t in trials)
 
 
-def _continue(the_recipe, url):
-    run(the_recipe, open_study(url))
+CONTINUE = """
+import sys
+import optuna
+from pareto.config import Recipe
+from pareto.drivers import make, proposal, tell
+
+study = optuna.load_study(study_name="s", storage=sys.argv[1])
+driver = make(Recipe.model_validate_json(sys.argv[2]), study)
+while trial := driver.ask():
+    w = proposal(trial).weights
+    tell(study, trial, [-sum((v - (j == k)) ** 2 for j, v in enumerate(w)) for k in range(3)])
+"""
 
 
 @pytest.mark.parametrize("name", ["TPE", "NSGA3"])
@@ -213,10 +226,9 @@ def test_another_process_goes_on_with_the_same_sequence(name, uninterrupted, tmp
     driver = make(recipe(DRIVERS[name]), study)
     for _ in range(5):
         measure(study, driver.ask())
-    process = multiprocessing.get_context("fork").Process(target=_continue, args=(recipe(DRIVERS[name]), url))
-    process.start()
-    process.join()
-    assert process.exitcode == 0
+    there = Path(pareto.__file__).parents[1]
+    the_recipe = recipe(DRIVERS[name]).model_dump_json()
+    subprocess.run([sys.executable, "-c", CONTINUE, url, the_recipe], cwd=there, check=True)
     assert asked(open_study(url)) == asked(uninterrupted(name))
 
 

@@ -106,7 +106,7 @@ def test_all_coefficients_zero_is_the_base(tiny: Base, bank: Bank) -> None:
 
 def test_an_unknown_adapter_is_named_and_the_model_stays_as_it_was(tiny: Base, bank: Bank) -> None:
     before = weights(tiny)
-    with pytest.raises(ParetoError, match="no adapter 'funny'.*kind, short, true"):
+    with pytest.raises(ParetoError, match=r"no adapter 'funny'.*kind, short, true"):
         bank.merge({"kind": 1.0, "funny": 1.0})
     assert all(torch.equal(value, before[name]) for name, value in weights(tiny).items())
 
@@ -116,7 +116,7 @@ def test_an_adapter_with_another_a_is_refused(tiny: Base, bank: Bank, tmp_path: 
     folder = tmp_path / "stranger"
     folder.mkdir()
     write_adapter(folder, tiny, LORA, a, random_b(a, tiny, 9), {})
-    with pytest.raises(ParetoError, match="stranger: .*does not share the run's A"):
+    with pytest.raises(ParetoError, match=r"stranger: .*does not share the run's A"):
         bank.add("stranger", folder)
     assert "stranger" not in bank.adapters
 
@@ -149,6 +149,14 @@ def test_an_adapter_that_lacks_a_factor_is_refused(tiny: Base, bank: Bank, folde
     save_file(state, file)
     with pytest.raises(ParetoError, match="kind"):
         bank.add("odd", folders["kind"])
+
+
+def test_a_damaged_file_is_told_in_one_line(tiny: Base, bank: Bank, folders: dict[str, Path]) -> None:
+    file = folders["kind"] / "adapter_model.safetensors"
+    file.write_bytes(file.read_bytes()[:-100])
+    with pytest.raises(ParetoError, match=r"kind: adapter_model.safetensors is damaged") as refused:
+        bank.add("odd", folders["kind"])
+    assert "\n" not in str(refused.value)
 
 
 def test_a_bfloat16_base_takes_the_nearest_weights(tmp_path: Path) -> None:
