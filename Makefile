@@ -23,7 +23,7 @@ help: ## this list
 demo: .venv/.stamp-demo ## sweep the packaged 135M model, plot its front, export one adapter: runs/assistant/
 	$(BIN)/pareto sweep sweeps/assistant.yaml && \
 	$(BIN)/pareto front assistant --plot runs/assistant/front.png && \
-	$(BIN)/pareto export assistant --best --out runs/assistant/export
+	$(BIN)/pareto export assistant --best --out runs/assistant/export --overwrite
 
 test: .venv/.stamp-dev postgresql ## every test, with the real model and a real PostgreSQL
 	$(BIN)/python -m pytest

@@ -155,6 +155,7 @@ def export(
     point: Annotated[str | None, typer.Option("--point", help="A point of the front, by its id.")] = None,
     weights: Annotated[str | None, typer.Option("--weights", metavar="NAME=W,…", help="A preference instead.")] = None,
     best: Annotated[bool, typer.Option("--best", help="The balanced point of the front.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier export in DIR.")] = False,
     root: Root = Path("runs"),
     as_json: Json = False,
 ) -> None:
@@ -165,7 +166,7 @@ def export(
     _quiet()
     from pareto.export.adapter import export as write
 
-    written = write(opened, chosen, out, metrics)
+    written = write(opened, chosen, out, metrics, overwrite=overwrite)
     if as_json:
         _print_json({"run": opened.name, "point": chosen.id, "out": str(written), "coefficients": chosen.coefficients})
     else:

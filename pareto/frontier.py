@@ -6,7 +6,7 @@ Points are selected on validation and reported on test. Imports neither torch no
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
@@ -179,12 +179,14 @@ def _own(point: Point, frame: Frame) -> int:
 
 def _reachable(scores: NDArray[np.float64], frame: Frame) -> NDArray[np.float64]:
     """(1, m): the best of every objective over all points, the target of IGD+ (the ideal point)."""
-    means = np.nanmean(frame.normalise(scores), axis=1)
-    return means.max(axis=0, keepdims=True)  # type: ignore[no-any-return]
+    applies = np.isfinite(scores).sum(axis=1)
+    means = frame.normalise(np.nansum(scores, axis=1) / np.where(applies, applies, np.nan))
+    return np.asarray(np.fmax.reduce(means)[None])
 
 
 def _interval(x: Interval) -> dict[str, float]:
-    return {"value": x.value, "low": x.low, "high": x.high}
+    """An empty front is infinitely far from any target, and JSON has no infinity: null."""
+    return {k: v if np.isfinite(v) else float("nan") for k, v in asdict(x).items()}
 
 
 def _row(

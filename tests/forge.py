@@ -8,17 +8,18 @@ interpreter; it reads one JSON order per line and answers each with one line.
 from __future__ import annotations
 
 import importlib
+import itertools
 import json
 import os
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -50,7 +51,7 @@ class Ended:
         return self.err.removeprefix("pareto: ").rstrip("\n")
 
 
-@dataclass
+@dataclass(frozen=True)
 class Command:
     """A ``pareto`` process under way."""
 
@@ -66,11 +67,13 @@ class Command:
         fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
+    def ended(self) -> bool:
+        return self._forge.order(ended=self.pid) is not None
+
     def wait(self, seconds: float = 300) -> Ended:
         """How it ended; one that does not end is killed and fails the test."""
-        ended = partial(self._forge.order, ended=self.pid)
-        until(lambda: ended() is not None, seconds, late=lambda: self.send(signal.SIGKILL))
-        code, cpu = ended()
+        until(self.ended, seconds, late=lambda: self.send(signal.SIGKILL))
+        code, cpu = self._forge.order(ended=self.pid)
         return Ended(code, (self._said / "out").read_text(), (self._said / "err").read_text(), cpu)
 
 
@@ -95,7 +98,8 @@ class Forge:
         self._server = subprocess.Popen(
             command, cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
-        self._count = 0
+        self._turn = threading.Lock()
+        self._count = itertools.count()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -105,12 +109,12 @@ class Forge:
     def order(self, **what: Any) -> Any:
         assert self._server.stdin is not None
         assert self._server.stdout is not None
-        print(json.dumps(what), file=self._server.stdin, flush=True)
-        return json.loads(self._server.stdout.readline())
+        with self._turn:  # tests may use threads
+            print(json.dumps(what), file=self._server.stdin, flush=True)
+            return json.loads(self._server.stdout.readline())
 
     def start(self, *words: str | Path, cwd: Path = ROOT, stdin: str = "", **environment: str) -> Command:
-        self._count += 1
-        said = Path(self._folder.name, str(self._count))
+        said = Path(self._folder.name, str(next(self._count)))
         said.mkdir()
         (said / "in").write_text(stdin)
         pid = self.order(words=[str(w) for w in words], cwd=str(cwd), env=environment, said=str(said))

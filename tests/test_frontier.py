@@ -47,7 +47,8 @@ def run(tmp_path):
 def put(run: Run, name: str, split: str, speed, cost, *, fluency: float = -1.0) -> None:
     """Store a point; its scores per prompt are given, every sample of a prompt alike."""
     table = np.array(np.broadcast_arrays(speed, cost, np.zeros(4))[:2], float)
-    means, counts = np.nanmean(table, axis=1), np.isfinite(table).sum(axis=1)
+    counts = np.isfinite(table).sum(axis=1)
+    means = np.nansum(table, axis=1) / np.where(counts, counts, np.nan)
     kind = KINDS[name.partition("-")[0]]
     objective = name.removeprefix("expert-")
     weights = {"speed": float(objective == "speed"), "cost": float(objective == "cost")}
@@ -249,6 +250,10 @@ def test_a_front_that_is_lost_on_test_has_no_balanced_point(full):
         put(full, name, "test", 10, [float("nan")] * 4)
     with pytest.raises(ParetoError, match="empty front"):
         best(frontier(full))
+    document = json.loads(to_json(frontier(full).document()))
+    assert document["hypervolume"]["value"] == 0
+    assert document["igd_plus"] == {"value": None, "low": None, "high": None}
+    assert "hypervolume 0.00" in front_table(frontier(full).document())
 
 
 def test_the_table_marks_the_front_and_what_is_measured_on_validation_only(full):

@@ -9,27 +9,30 @@ from pareto.errors import ParetoError
 from pareto.export.card import card
 from pareto.inference.policy import open_policy
 from pareto.records import Point
-from pareto.store.files import folder
+from pareto.store.files import discard, folder
 from pareto.store.run import Run
 from pareto.training.adapters import write_adapter
 
 
-def export(run: Run, point: Point, out: Path, metrics: dict[str, Any] | None) -> Path:
+def export(run: Run, point: Point, out: Path, metrics: dict[str, Any] | None, *, overwrite: bool = False) -> Path:
     """Write the point's adapter, its card and the tokenizer.
 
     Args:
         run: the run.
         point: from the frontier or from ``weights_point``.
-        out: a folder that is not there yet.
+        out: a folder that is not there yet, or with ``overwrite`` an earlier export.
         metrics: the point's row of ``pareto front --json``, or ``None`` for an unmeasured soup.
+        overwrite: replace an earlier export; anything else stays in the way.
 
     Raises:
         ParetoError: ``out`` is there already; the base has no adapter to export.
     """
     if not point.coefficients:
         raise ParetoError(f"point '{point.id}' is the base model: there is no adapter to export")
-    if out.exists():
-        raise ParetoError(f"{out} is there already; give a folder that is not")
+    earlier = (out / "pareto.json").is_file() and (out / "adapter_config.json").is_file()
+    if out.exists() and not (overwrite and earlier):
+        hint = "--overwrite replaces an earlier export" if earlier else "give a folder that is not"
+        raise ParetoError(f"{out} is there already; {hint}")
     policy = open_policy(run, point)
     a, b = policy.update()
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -40,6 +43,7 @@ def export(run: Run, point: Point, out: Path, metrics: dict[str, Any] | None) ->
         "weights": point.weights,
         "coefficients": point.coefficients,
     }
+    discard(out)
     with folder(out) as made:
         write_adapter(made, policy.base, policy.recipe.training.lora, a, b, made_from)
         policy.base.tokenizer.save_pretrained(str(made))
