@@ -17,7 +17,7 @@ from pareto.config import suggest
 from pareto.errors import ParetoError
 from pareto.front.dominance import nondominated
 from pareto.front.frame import Frame
-from pareto.front.statistics import FrontStatistics, Interval, analyse, paired_difference
+from pareto.front.statistics import FrontStatistics, Interval, analyse, paired_difference, prompt_means
 from pareto.records import Point
 from pareto.store.files import read_json
 from pareto.store.points import load_points
@@ -136,11 +136,7 @@ def per_prompt(run: Run, point: Point) -> NDArray[np.float64]:
     """(prompts, m): every objective's mean over samples, NaN where it does not apply."""
     scores = read_scores(run.scores / f"{point.scores}.parquet")
     samples = int(scores.samples.max()) + 1
-    stacked = np.stack([scores.columns[n] for n in run.recipe.names], axis=1).reshape(
-        -1, samples, len(run.recipe.names)
-    )
-    count = np.isfinite(stacked).sum(axis=1)
-    return np.asarray(np.nansum(stacked, axis=1) / np.where(count, count, np.nan))
+    return prompt_means(np.stack([scores.columns[n] for n in run.recipe.names], axis=1), samples)
 
 
 def find_point(run: Run, wanted: str) -> Point:
@@ -179,9 +175,8 @@ def _own(point: Point, frame: Frame) -> int:
 
 def _reachable(scores: NDArray[np.float64], frame: Frame) -> NDArray[np.float64]:
     """(1, m): the best of every objective over all points, the target of IGD+ (the ideal point)."""
-    applies = np.isfinite(scores).sum(axis=1)
-    means = frame.normalise(np.nansum(scores, axis=1) / np.where(applies, applies, np.nan))
-    return np.asarray(np.fmax.reduce(means)[None])
+    means = np.stack([prompt_means(policy, len(policy))[0] for policy in scores])
+    return np.asarray(np.fmax.reduce(frame.normalise(means))[None])
 
 
 def _interval(x: Interval) -> dict[str, float]:

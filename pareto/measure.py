@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pareto.config import Objective, Recipe
+from pareto.front.statistics import prompt_means
 from pareto.objectives.load import Reward, load_reward
-from pareto.objectives.score import Failure, score
+from pareto.objectives.score import Failure, Scores, score
 from pareto.records import Kind, Point, Prompt, Rollout, Split
 from pareto.rollouts.pool import decode, row_seed
 from pareto.rollouts.sampling import Request, draw, log_probabilities
@@ -70,7 +71,9 @@ class Meter:
         if not (table_ok(path) and table_ok(self.run.rollouts / path.name)):
             self._sample_and_score(coefficients, split, key, progress)
         columns = read_scores(path).columns
-        per_prompt = {n: self._by_prompt(column) for n, column in columns.items()}
+        per_prompt = {
+            n: prompt_means(column, self.recipe.evaluation.samples_per_prompt) for n, column in columns.items()
+        }
         names = self.recipe.names
         point = Point(
             id=name,
@@ -108,58 +111,83 @@ class Meter:
     def _sample_and_score(
         self, coefficients: Mapping[str, float], split: Split, key: str, progress: Callable[[int], None]
     ) -> None:
-        prompts, samples = self.prompts[split], self.recipe.evaluation.samples_per_prompt
-        asked = [
-            (p, k, Request(tuple(self.base.prompt_ids(p.text)), row_seed(self.recipe.seed, "measure", p.id, k)))
-            for p in prompts
-            for k in range(samples)
-        ]
+        prompts = self.prompts[split]
         self.bank.merge(coefficients)
-        drawn = draw(self.base, [r for _, _, r in asked], self.recipe.sampling, progress)
+        rollouts = sample(self.base, self.recipe, prompts, progress=progress)
         self.bank.merge({})
-        rollouts = [
-            Rollout(p.id, k, "sampled", r.seed, decode(self.base, d.token_ids), d.token_ids, d.logp)
-            for (p, k, r), d in zip(asked, drawn, strict=True)
-        ]
-        of = [p for p, _, _ in asked]
-        cap = self.recipe.sampling.max_new_tokens
-        scores = score([*self.rewards, *self.gold], of, rollouts, max_new_tokens=cap)
+        scores = score_rollouts(self.recipe, [*self.rewards, *self.gold], prompts, rollouts)
         for failure in scores.failures:
             self.report(failure)
         names = [*self.recipe.names, *(f"gold:{g.name}" for g in self.gold)]
         columns = dict(zip(names, scores.values.T, strict=True))
-        columns |= self._from_log_probabilities(asked, rollouts, is_base=not coefficients)
+        columns |= self._from_log_probabilities(prompts, rollouts, is_base=not coefficients)
         write_rollouts(self.run.rollouts / f"{key}.parquet", rollouts)
         write_scores(
             self.run.scores / f"{key}.parquet", [r.prompt_id for r in rollouts], [r.sample for r in rollouts], columns
         )
 
     def _from_log_probabilities(
-        self, asked: Sequence[tuple[Prompt, int, Request]], rollouts: Sequence[Rollout], is_base: bool
+        self, prompts: Sequence[Prompt], rollouts: Sequence[Rollout], is_base: bool
     ) -> dict[str, NDArray[np.float64]]:
         """Fluency and KL, nats per token, of the first sample of ``COMPUTED_PROMPTS`` prompts.
 
         Fluency is log p_base / tokens. KL is the one-sample estimate (log p_policy − log p_base) / tokens on the
         policy's own completion, which truncated sampling biases a little downwards.
         """
-        first = [i for i, (_, k, _) in enumerate(asked) if k == 0]
+        first = [i for i, r in enumerate(rollouts) if r.sample == 0]
         # Spread over the split, whose prompts are in the order of their hashes.
         first = first[:: max(1, -(-len(first) // COMPUTED_PROMPTS))]
         own = np.array([rollouts[i].logp for i in first])
         if is_base:
             base = own
         else:
-            base = np.array(log_probabilities(self.base, [(asked[i][2].ids, rollouts[i].token_ids) for i in first]))
+            ids = {p.id: self.base.prompt_ids(p.text) for p in prompts}
+            asked = [(ids[rollouts[i].prompt_id], rollouts[i].token_ids) for i in first]
+            base = np.array(log_probabilities(self.base, asked))
         tokens = np.array([len(rollouts[i].token_ids) for i in first])
         fluency, kl = np.full(len(rollouts), np.nan), np.full(len(rollouts), np.nan)
         fluency[first], kl[first] = base / tokens, (own - base) / tokens
         return {"gold:fluency": fluency, "gold:kl": kl}
 
-    def _by_prompt(self, column: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(prompts,): mean over the samples to which it applies."""
-        values = column.reshape(-1, self.recipe.evaluation.samples_per_prompt)
-        count = np.isfinite(values).sum(axis=1)
-        return np.nansum(values, axis=1) / np.where(count, count, np.nan)  # type: ignore[no-any-return]
+
+def sample(
+    base: Base,
+    recipe: Recipe,
+    prompts: Sequence[Prompt],
+    stream: str = "measure",
+    progress: Callable[[int], None] = lambda done: None,
+) -> list[Rollout]:
+    """``evaluation.samples_per_prompt`` completions of every prompt from the policy that ``base`` carries.
+
+    Args:
+        base: the live model.
+        recipe: its ``sampling``, ``evaluation`` and ``seed``.
+        prompts: the prompts.
+        stream: names the random numbers; equal names, equal numbers.
+        progress: called with the number of completions finished since the last call.
+
+    Returns:
+        Those of a prompt next to each other, in the order of the prompts.
+    """
+    asked = [
+        (p.id, k, Request(tuple(base.prompt_ids(p.text)), row_seed(recipe.seed, stream, p.id, k)))
+        for p in prompts
+        for k in range(recipe.evaluation.samples_per_prompt)
+    ]
+    drawn = draw(base, [r for _, _, r in asked], recipe.sampling, progress)
+    return [
+        Rollout(prompt_id, k, "sampled", r.seed, decode(base, d.token_ids), d.token_ids, d.logp)
+        for (prompt_id, k, r), d in zip(asked, drawn, strict=True)
+    ]
+
+
+def score_rollouts(
+    recipe: Recipe, rewards: Sequence[Reward], prompts: Sequence[Prompt], rollouts: Sequence[Rollout]
+) -> Scores:
+    """Apply rewards to rollouts of any of the prompts."""
+    by_id = {p.id: p for p in prompts}
+    of = [by_id[r.prompt_id] for r in rollouts]
+    return score(rewards, of, rollouts, max_new_tokens=recipe.sampling.max_new_tokens)
 
 
 def _mean(values: NDArray[np.float64]) -> float:

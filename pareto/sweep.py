@@ -26,9 +26,9 @@ from pareto.errors import ParetoError
 from pareto.front.frame import Frame
 from pareto.front.indicators import hypervolume
 from pareto.frontier import frontier, per_prompt, select
-from pareto.measure import Meter
+from pareto.measure import Meter, score_rollouts
 from pareto.objectives.load import load_reward
-from pareto.objectives.score import Failure, score
+from pareto.objectives.score import Failure
 from pareto.prompts import load_prompts
 from pareto.records import Point, Prompt, Rollout, Split
 from pareto.rollouts.pool import make_pool, pool_key
@@ -136,10 +136,7 @@ class _Sweep:
         key = fingerprint({"pool": pool_key(self.base, recipe, self.prompts["train"]), "objectives": objectives})
         path = self.run.scores / f"{key}.parquet"
         if not table_ok(path):
-            by_id = {p.id: p for p in self.prompts["train"]}
-            scores = score(
-                self.rewards, [by_id[r.prompt_id] for r in pool], pool, max_new_tokens=recipe.sampling.max_new_tokens
-            )
+            scores = score_rollouts(recipe, self.rewards, self.prompts["train"], pool)
             for failure in scores.failures:
                 self._failure(failure)
             columns = dict(zip(recipe.names, scores.values.T, strict=True))

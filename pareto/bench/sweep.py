@@ -21,15 +21,14 @@ from pareto.bench.hardware import hardware
 from pareto.bench.plain import train_plain
 from pareto.config import Recipe, read_recipe
 from pareto.front.frame import Frame
-from pareto.front.statistics import analyse
+from pareto.front.statistics import analyse, prompt_means
 from pareto.frontier import read_frame
+from pareto.measure import sample, score_rollouts
 from pareto.models import Base
 from pareto.objectives.load import load_reward
-from pareto.objectives.score import score
 from pareto.preferences import compare
-from pareto.records import Prompt, Rollout
-from pareto.rollouts.pool import decode, make_pool, row_seed
-from pareto.rollouts.sampling import Request, draw
+from pareto.records import Prompt
+from pareto.rollouts.pool import make_pool
 from pareto.store.files import read_json
 from pareto.store.points import load_points
 from pareto.store.run import Run
@@ -83,10 +82,8 @@ def _compare(recipe: Recipe, run: Run, ours: dict[str, float], say: Callable[[st
     again = measured(live.base, recipe, test, stream="again")
     tokens = sum(_tokens(run, p.adapters) for p in points)
     pool = make_pool(live.base, recipe, train, run.rollouts)
-    by_id = {p.id: p for p in train}
     rewards = [load_reward(o) for o in recipe.objectives]
-    raw = score(rewards, [by_id[r.prompt_id] for r in pool], pool, max_new_tokens=recipe.sampling.max_new_tokens)
-    scores = frame.normalise(raw.values)
+    scores = frame.normalise(score_rollouts(recipe, rewards, train, pool).values)
     plain: dict[str, float] = {}
     theirs = []
     for i, p in enumerate(points):
@@ -106,23 +103,9 @@ def _compare(recipe: Recipe, run: Run, ours: dict[str, float], say: Callable[[st
 
 def measured(base: Base, recipe: Recipe, prompts: list[Prompt], stream: str = "bench") -> NDArray[np.float64]:
     """(prompts, m): every objective's mean over samples of the policy that ``base`` carries."""
-    samples = recipe.evaluation.samples_per_prompt
-    asked = [
-        (p, Request(tuple(base.prompt_ids(p.text)), row_seed(recipe.seed, stream, p.id, k)))
-        for p in prompts
-        for k in range(samples)
-    ]
-    drawn = draw(base, [r for _, r in asked], recipe.sampling)
-    rollouts = [
-        Rollout(p.id, 0, "sampled", r.seed, decode(base, d.token_ids), d.token_ids, d.logp)
-        for (p, r), d in zip(asked, drawn, strict=True)
-    ]
     rewards = [load_reward(o) for o in recipe.objectives]
-    of = [p for p, _ in asked]
-    values = score(rewards, of, rollouts, max_new_tokens=recipe.sampling.max_new_tokens).values
-    stacked = values.reshape(len(prompts), samples, -1)
-    count = np.isfinite(stacked).sum(axis=1)
-    return np.nansum(stacked, axis=1) / np.where(count, count, np.nan)  # type: ignore[no-any-return]
+    values = score_rollouts(recipe, rewards, prompts, sample(base, recipe, prompts, stream)).values
+    return prompt_means(values, recipe.evaluation.samples_per_prompt)
 
 
 def _report(

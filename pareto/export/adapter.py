@@ -9,7 +9,7 @@ from pareto.errors import ParetoError
 from pareto.export.card import card
 from pareto.inference.policy import open_policy
 from pareto.records import Point
-from pareto.store.files import discard, folder
+from pareto.store.files import discard, staged
 from pareto.store.run import Run
 from pareto.training.adapters import write_adapter
 
@@ -43,9 +43,13 @@ def export(run: Run, point: Point, out: Path, metrics: dict[str, Any] | None, *,
         "weights": point.weights,
         "coefficients": point.coefficients,
     }
-    discard(out)
-    with folder(out) as made:
+    fresh = out.with_name(out.name + ".new")
+    discard(fresh)
+    with staged(fresh) as made:
         write_adapter(made, policy.base, policy.recipe.training.lora, a, b, made_from)
         policy.base.tokenizer.save_pretrained(str(made))
         (made / "README.md").write_text(card(run, point, metrics), encoding="utf-8")
+    # The earlier export goes only once the new one is whole.
+    discard(out)
+    fresh.rename(out)
     return out

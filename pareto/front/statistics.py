@@ -162,6 +162,21 @@ def resample_means(scores: ArrayLike, resamples: int, seed: int) -> Floats:
     return np.asarray(means.reshape(resamples, p, m))
 
 
+def prompt_means(values: Floats, samples: int) -> Floats:
+    """Mean over the samples of each prompt.
+
+    Args:
+        values: (q · samples, ...), the samples of a prompt next to each other; NaN = does not apply.
+        samples: samples per prompt.
+
+    Returns:
+        (q, ...); NaN where it applies to no sample.
+    """
+    grouped = values.reshape(-1, samples, *values.shape[1:])
+    count = np.isfinite(grouped).sum(axis=1)
+    return np.asarray(np.nansum(grouped, axis=1) / np.where(count, count, np.nan))
+
+
 def paired_difference(a: ArrayLike, b: ArrayLike) -> tuple[float, float, int]:
     """Mean difference of two policies on the same prompts, which their common noise cancels from.
 

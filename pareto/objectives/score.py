@@ -64,29 +64,29 @@ def score(
     values = np.full((len(rollouts), len(rewards)), np.nan)
     failures: list[Failure] = []
     for k, reward in enumerate(rewards):
-        results = _results(reward, columns, max_new_tokens, len(rollouts))
-        failed = [Failure(reward.name, i, r) for i, r in enumerate(results) if isinstance(r, str)]
+        found = results(reward, columns, max_new_tokens, len(rollouts))
+        failed = [Failure(reward.name, i, r) for i, r in enumerate(found) if isinstance(r, str)]
         if rollouts and len(failed) == len(rollouts):
             raise ParetoError(f"reward '{reward.name}' fails on every row: {failed[0].reason}")
         failures += failed
-        for i, result in enumerate(results):
+        for i, result in enumerate(found):
             if isinstance(result, float):
                 values[i, k] = result
     return Scores(values, failures)
 
 
-def _results(reward: Reward, columns: dict[str, list[Any]], cap: int, n: int) -> list[float | str | None]:
-    """For each row a value, ``None`` where the reward does not apply, or the reason why it failed."""
+def results(reward: Reward, columns: dict[str, list[Any]], cap: int, n: int) -> list[float | str | None]:
+    """For each of n rows a value, ``None`` where the reward does not apply, or the reason why it failed."""
     if n == 0:
         return []
     whole = _call(reward, columns, cap, n)
     if not isinstance(whole, str):
         return [_checked(reward, v) for v in whole]
-    results: list[float | str | None] = []
+    found: list[float | str | None] = []
     for i in range(n):
         one = _call(reward, {name: [column[i]] for name, column in columns.items()}, cap, 1)
-        results.append(one if isinstance(one, str) else _checked(reward, one[0]))
-    return results
+        found.append(one if isinstance(one, str) else _checked(reward, one[0]))
+    return found
 
 
 def _call(reward: Reward, columns: dict[str, list[Any]], cap: int, n: int) -> list[Any] | str:

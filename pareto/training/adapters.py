@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pareto.config import Lora
 from pareto.errors import ParetoError
-from pareto.store.files import read_json, write_json
+from pareto.store.files import read_json, write_bytes, write_json
 
 if TYPE_CHECKING:
     from peft import LoraConfig, PeftModel
@@ -120,11 +120,11 @@ def take(model: PeftModel) -> tuple[State, State]:
 
 def write_adapter(out: Path, base: Base, lora: Lora, a: State, b: State, made_from: dict[str, Any]) -> None:
     """Fill a folder with a PEFT adapter that plain PEFT loads, and ``pareto.json`` that says what made it."""
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     state = {f"base_model.model.{k}.lora_A.weight": v.contiguous() for k, v in a.items()}
     state |= {f"base_model.model.{k}.lora_B.weight": v.contiguous() for k, v in b.items()}
-    save_file(state, out / "adapter_model.safetensors", metadata={"format": "pt"})
+    write_bytes(out / "adapter_model.safetensors", save(state, metadata={"format": "pt"}))
     config = lora_config(base, lora)
     config.base_model_name_or_path = base.name
     config.inference_mode = True

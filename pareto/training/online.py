@@ -18,8 +18,11 @@ from transformers import PrinterCallback
 from trl import GRPOConfig, GRPOTrainer, RLOOConfig, RLOOTrainer
 
 from pareto.config import Recipe
+from pareto.errors import ParetoError
 from pareto.models import Base
 from pareto.objectives.load import Reward
+from pareto.objectives.messages import plain
+from pareto.objectives.score import results
 from pareto.records import Prompt
 from pareto.training.adapters import State, freeze_a, lora_config, put, take
 from pareto.training.dpo import Steps, restore, trainer_arguments
@@ -47,8 +50,16 @@ def train_online(
 
     Returns:
         B, and the trainer's log.
+
+    Raises:
+        ParetoError: ``batch_size`` is no multiple of ``num_generations``; a reward fails on every row.
     """
     training, sampling = recipe.training, recipe.sampling
+    if training.batch_size % training.num_generations:
+        raise ParetoError(
+            f"training.batch_size: {training.batch_size} completions per step cannot be shared out among groups of "
+            f"training.num_generations {training.num_generations}; use a multiple"
+        )
     shared = {
         **trainer_arguments(base, training, steps, seed),
         "output_dir": str(scratch),
@@ -105,12 +116,28 @@ def rows(base: Base, prompts: Sequence[Prompt]) -> Dataset:
 
 
 def _signed(reward: Reward, cap: int) -> RewardFunction:
-    """The reward with larger = better, under the objective's name."""
+    """The reward with larger = better, under the objective's name.
 
-    def function(prompts: Any, completions: Any, completion_ids: Any, **columns: Any) -> list[float | None]:
-        columns.setdefault("max_new_tokens", cap)
-        raw = reward.function(prompts=prompts, completions=completions, completion_ids=completion_ids, **columns)
-        return [None if v is None or v != v else reward.sign * float(v) for v in raw]
+    It sees what it sees when the pool is scored (plain text, not TRL's messages), and a row that it fails on is
+    masked; the share of such rows goes to the trainer's log as ``failed/<objective>``.
+    """
+
+    def function(
+        prompts: Any, completions: Any, completion_ids: Any, answers: Any, source: Any, log_metric: Any, **_: Any
+    ) -> list[float | None]:
+        columns = {
+            "prompts": [plain(p) for p in prompts],
+            "completions": [plain(c).strip() for c in completions],
+            "completion_ids": completion_ids,
+            "answers": answers,
+            "source": source,
+        }
+        found = results(reward, columns, cap, len(completions))
+        failed = [r for r in found if isinstance(r, str)]
+        if len(failed) == len(found):
+            raise ParetoError(f"reward '{reward.name}' fails on every row: {failed[0]}")
+        log_metric(f"failed/{reward.name}", len(failed) / len(found))
+        return [reward.sign * r if isinstance(r, float) else None for r in found]
 
     function.__name__ = reward.name
     return function
