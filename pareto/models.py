@@ -163,6 +163,8 @@ def load(config: Model) -> Base:
         raise ParetoError(f"model.base: the tokenizer of {config.base} has no chat template; use a chat model")
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
+    if config.base == TINY:
+        torch.set_num_threads(1)  # its matrices are too small to share: threads would only wait for each other
     model.to(device)
     model.eval()
     model.requires_grad_(False)
