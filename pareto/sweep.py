@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,14 +32,14 @@ from pareto.objectives.score import Failure
 from pareto.prompts import load_prompts
 from pareto.records import Point, Prompt, Rollout, Split
 from pareto.rollouts.pool import make_pool, pool_key
-from pareto.simplex import das_dennis
+from pareto.soups.weights import soup_of, unexplored
 from pareto.store.files import fingerprint, sweep_leftovers, write_json
 from pareto.store.points import load_points
 from pareto.store.run import Run
 from pareto.store.study import StudyStore
 from pareto.store.tables import read_scores, table_ok, write_prompts, write_scores
 from pareto.training.train import Ground, Job, train
-from pareto.watch import Watcher
+from pareto.watch import Clock, Watcher
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial, Trial
@@ -78,7 +78,7 @@ def sweep(
         return {
             "run": run.name,
             "trials": len(work.complete()),
-            "seconds": {k: round(v, 1) for k, v in work.seconds.items()},
+            "seconds": {k: round(v, 1) for k, v in work.clock.seconds.items()},
             "peak_memory_gb": round(_peak_memory_gb(), 2),
         }
 
@@ -89,7 +89,9 @@ class _Sweep:
     recipe: Recipe
     store: StudyStore
     watch: Watcher
-    seconds: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.clock = Clock(self.watch, self.run.log)
 
     # -- what every trial stands on ------------------------------------------------------------------------------
 
@@ -99,7 +101,7 @@ class _Sweep:
         from pareto.soups.bank import Bank
 
         recipe = self.recipe
-        with self._phase("load model and prompts"):
+        with self.clock.phase("load model and prompts"):
             self.rewards = [load_reward(o) for o in recipe.objectives]
             self.base: Base = load(recipe.model)
             prompts = load_prompts(recipe.prompts, recipe.seed)
@@ -116,16 +118,16 @@ class _Sweep:
         # One process makes what is shared; the others wait here and find it made.
         with self.store.lock():
             write_prompts(self.run.path / "prompts.parquet", prompts)
-            with self._phase("roll out", len(self.prompts["train"])) as advance:
+            with self.clock.phase("roll out", len(self.prompts["train"])) as advance:
                 pool = make_pool(
                     self.base, recipe, self.prompts["train"], self.run.rollouts, lambda done, _: advance(done)
                 )
-            with self._phase("score the pool"):
+            with self.clock.phase("score the pool"):
                 key, raw = self._pool_scores(pool)
             self.ground = Ground(self.base, recipe, self.rewards, self.prompts["train"], pool, raw, key)
             self.bank = Bank(self.base, recipe.training.lora, self.ground.a)
             self.meter = Meter(self.run, recipe, self.base, self.bank, self.rewards, self.prompts, self._failure)
-            with self._phase("measure the base", self._rows("validation")) as advance:
+            with self.clock.phase("measure the base", self._rows("validation")) as advance:
                 base = self.meter.measure("base", "base", None, {}, "validation", progress=_adder(advance))
             self.frame = self._fixed_frame(base)
         self.ground.scores = self.frame.normalise(raw)
@@ -160,7 +162,7 @@ class _Sweep:
     def trials(self, worker: bool) -> None:
         """Ask, train, measure, tell, until the driver has no more to propose."""
         driver = drivers.make(self.recipe, self.store.study)
-        with self._phase("train and measure weight settings", self.recipe.driver.trials) as advance:
+        with self.clock.phase("train and measure weight settings", self.recipe.driver.trials) as advance:
             for finished in self.complete():
                 self._adapter(finished)
                 self._told(self._point(finished))
@@ -223,7 +225,7 @@ class _Sweep:
         proposal = drivers.proposal(trial)
         start = {} if trial.user_attrs["kind"] == "expert" else self._start(proposal.weights)
         job = Job(proposal.weights, proposal.settings, {self.meter.keys[k]: v for k, v in start.items()})
-        with self._inner("train", name) as advance:
+        with self.clock.inner("train", name) as advance:
             b = self.bank.mixture(start) if start else None
             self.bank.merge({})
             folder = train(self.ground, job, b, self.run.adapters, advance)
@@ -266,7 +268,7 @@ class _Sweep:
 
     def _point(self, trial: Trial | FrozenTrial) -> Point:
         name = point_id(trial)
-        with self._inner("measure", name) as advance:
+        with self.clock.inner("measure", name) as advance:
             return self.meter.measure(
                 name,
                 trial.user_attrs["kind"],
@@ -298,11 +300,11 @@ class _Sweep:
         validation = [p for p in load_points(self.run) if p.split == "validation"]
         wanted = [p for p in validation if p.kind in ("base", "expert") or p.id in chosen]
         rows = self._rows("test")
-        with self._phase("measure on test", rows * len(wanted)) as advance:
+        with self.clock.phase("measure on test", rows * len(wanted)) as advance:
             for i, p in enumerate(wanted):
                 self.meter.measure(p.id, p.kind, p.weights, p.coefficients, "test", p.trial, _adder(advance, rows * i))
                 advance(rows * (i + 1))
-        with self._phase("analyse the front"):
+        with self.clock.phase("analyse the front"):
             found = frontier(self.run)
             write_json(self.run.path / "front.json", found.document())
             self.watch.hypervolume(found.statistics.hypervolume.value)
@@ -314,7 +316,7 @@ class _Sweep:
         tried = [tuple(t.user_attrs["weights"].values()) for t in self.complete()]
         asked = unexplored(len(self.recipe.names), tried, self.recipe.soups.count)
         rows = self._rows("validation")
-        with self._phase("measure soups", rows * len(asked)) as advance:
+        with self.clock.phase("measure soups", rows * len(asked)) as advance:
             for i, weights in enumerate(asked):
                 named = dict(zip(self.recipe.names, weights, strict=True))
                 coefficients = soup_of(named, experts, self.recipe.soups.scale)
@@ -326,24 +328,6 @@ class _Sweep:
                 self._told(point)
 
     # -- telling -------------------------------------------------------------------------------------------------
-
-    @contextmanager
-    def _phase(self, name: str, total: int = 1) -> Iterator[Callable[[int], None]]:
-        """Time a phase and show its progress; nested work goes through ``_inner``."""
-        began = time.monotonic()
-        inner = sum(self.seconds.values())
-        self.watch.phase(name, total)
-        yield lambda done: self.watch.advance(name, done)
-        self.watch.advance(name, total)
-        spent = time.monotonic() - began - (sum(self.seconds.values()) - inner)
-        self.seconds[name] = self.seconds.get(name, 0.0) + spent
-        self.run.log("phase", name=name, seconds=round(spent, 2))
-
-    @contextmanager
-    def _inner(self, verb: str, name: str) -> Iterator[Callable[[int, int], None]]:
-        began = time.monotonic()
-        yield lambda done, total: self.watch.inner(f"{verb} {name}", done, total)
-        self.seconds[verb] = self.seconds.get(verb, 0.0) + time.monotonic() - began
 
     def _told(self, point: Point) -> None:
         self.watch.trial(point)
@@ -369,31 +353,6 @@ def point_id(trial: Trial | FrozenTrial) -> str:
 def _strongest(trial: Trial | FrozenTrial) -> str:
     weights: dict[str, float] = trial.user_attrs["weights"]
     return max(weights, key=lambda n: weights[n])
-
-
-def soup_of(weights: dict[str, float], experts: dict[str, str], scale: float) -> dict[str, float]:
-    """Coefficients of the soup of experts at these weights, the largest of them ``scale``.
-
-    Averaging (coefficients that sum to 1) shrinks the update; the largest keeps its full size here instead.
-    """
-    known = {n: w for n, w in weights.items() if n in experts and w > 0}
-    largest = max(known.values(), default=1.0)
-    return {experts[n]: scale * w / largest for n, w in known.items()}
-
-
-def unexplored(m: int, tried: list[tuple[float, ...]], count: int) -> list[tuple[float, ...]]:
-    """``count`` weights of a fine lattice, each in turn as far as can be from all that is tried."""
-    lattice = das_dennis(m, 4)
-    points = np.array(tried) if tried else np.empty((0, m))
-    out: list[tuple[float, ...]] = []
-    for _ in range(min(count, len(lattice))):
-        far = np.linalg.norm(lattice[:, None] - points[None], axis=2).min(axis=1, initial=np.inf)
-        best = lattice[int(np.lexsort((np.arange(len(far)), -far.round(9)))[0])]
-        if len(points) and far.max() < 1e-9:
-            break
-        out.append(tuple(float(w) for w in best))
-        points = np.vstack([points, best])
-    return out
 
 
 def _adder(advance: Callable[[int], None], start: int = 0) -> Callable[[int], None]:
@@ -431,6 +390,3 @@ def _disk_is_full(error: BaseException | None) -> bool:
 def _peak_memory_gb() -> float:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (1 << 30 if sys.platform == "darwin" else 1 << 20)
-
-
-__all__ = ["Failure", "point_id", "soup_of", "sweep", "unexplored"]

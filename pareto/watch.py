@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 from pareto.records import Point
@@ -29,6 +30,33 @@ class Watcher(Protocol):
 
     def note(self, text: str) -> None:
         """Something that the user should see."""
+
+
+class Clock:
+    """Times the phases of a job and passes their progress on."""
+
+    def __init__(self, watch: Watcher, log: Callable[..., None]) -> None:
+        self.watch, self.log = watch, log
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def phase(self, name: str, total: int = 1) -> Iterator[Callable[[int], None]]:
+        """Time a phase and show its progress; what runs in ``inner`` meanwhile is counted there."""
+        began = time.monotonic()
+        counted = sum(self.seconds.values())
+        self.watch.phase(name, total)
+        yield lambda done: self.watch.advance(name, done)
+        self.watch.advance(name, total)
+        spent = time.monotonic() - began - (sum(self.seconds.values()) - counted)
+        self.seconds[name] = self.seconds.get(name, 0.0) + spent
+        self.log("phase", name=name, seconds=round(spent, 2))
+
+    @contextmanager
+    def inner(self, verb: str, name: str) -> Iterator[Callable[[int, int], None]]:
+        """Time work inside a phase, by its verb, and show its progress."""
+        began = time.monotonic()
+        yield lambda done, total: self.watch.inner(f"{verb} {name}", done, total)
+        self.seconds[verb] = self.seconds.get(verb, 0.0) + time.monotonic() - began
 
 
 class Silent:

@@ -10,7 +10,7 @@ import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from forge import Forge
@@ -18,6 +18,8 @@ from hypothesis import settings
 
 if TYPE_CHECKING:
     from pareto.models import Base
+    from pareto.store.run import Run
+    from pareto.training.adapters import State
 
 # Examples are not timed: machines are shared.
 settings.register_profile("pareto", deadline=None)
@@ -94,23 +96,30 @@ def tiny_base() -> Base:
 
 
 @pytest.fixture
-def tiny(tiny_base: Base) -> Iterator[Base]:
-    """``tiny_base`` on one thread: a model this small is slower on several."""
+def tiny(tiny_base: Base) -> Base:
+    """``tiny_base`` on one thread, as its loader sets it; a test of the real model may have come before."""
     import torch
 
-    threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    yield tiny_base
-    torch.set_num_threads(threads)
+    return tiny_base
 
 
 @pytest.fixture(scope="session")
 def real_base() -> Base:
-    """The packaged 135M model in float32; only for tests marked ``real_model``."""
+    """The packaged 135M model, loaded once; for tests marked ``real_model``."""
     from pareto.config import Model
     from pareto.models import load
 
-    return load(Model(base="smollm2-135m-instruct", dtype="float32", device="cpu"))
+    return load(Model(base="smollm2-135m-instruct"))
+
+
+@pytest.fixture
+def real(real_base: Base) -> Base:
+    """``real_base`` on all cores: the tiny model's loader leaves one."""
+    import torch
+
+    torch.set_num_threads(os.cpu_count() or 1)
+    return real_base
 
 
 @pytest.fixture(scope="session")
@@ -127,3 +136,55 @@ def finished(forge: Forge, tmp_path_factory: pytest.TempPathFactory) -> Path:
     told = forge.run("sweep", "sweeps/smoke.yaml", "--root", root, "--json")
     assert told.code == 0, told.err
     return root
+
+
+@pytest.fixture
+def forged_run(tiny: Base, tmp_path: Path) -> tuple[Run, dict[str, State]]:
+    """A run as a sweep leaves it, but with random adapters, and the B of each: a base, two experts and a soup."""
+    import torch
+
+    from pareto.config import Recipe
+    from pareto.records import Point
+    from pareto.store.files import folder
+    from pareto.store.points import save_point
+    from pareto.store.run import Run
+    from pareto.training.adapters import shared_a, write_adapter
+
+    recipe = Recipe.model_validate(
+        {
+            "name": "forged",
+            "seed": 4,
+            "model": {"base": "tiny-random", "dtype": "float32", "device": "cpu"},
+            "prompts": {"sources": [{"packaged": "sums"}]},
+            "objectives": [{"name": "kind", "reward": "harmless"}, {"name": "short", "reward": "concise"}],
+            "sampling": {"max_new_tokens": 12, "temperature": 1.0, "top_p": 1.0},
+            "training": {"lora": {"rank": 4, "alpha": 6}},
+        }
+    )
+    run = Run.create(tmp_path / "runs", recipe)
+    lora = recipe.training.lora
+    a = shared_a(tiny, lora, recipe.seed)
+    generator = torch.Generator().manual_seed(0)
+    b: dict[str, State] = {}
+    for name, key in (("expert-kind", "a" * 16), ("expert-short", "b" * 16)):
+        b[name] = {
+            k: torch.randn(tiny.model.get_submodule(k).out_features, 4, generator=generator) / 10 for k in sorted(a)
+        }
+        with folder(run.adapters / key) as made:
+            write_adapter(made, tiny, lora, a, b[name], {})
+    numbers = {"kind": 0.5, "short": 0.25}
+
+    def save(name: str, kind: Any, weights: dict[str, float] | None, coefficients: dict[str, float]) -> None:
+        adapters = {n: {"expert-kind": "a", "expert-short": "b"}[n] * 16 for n in coefficients}
+        for split in ("validation", "test"):
+            at: Any = split
+            n = dict.fromkeys(numbers, 9)
+            save_point(
+                run, Point(name, kind, at, weights, coefficients, adapters, numbers, numbers, n, {}, 0.1, "scores")
+            )
+
+    save("base", "base", None, {})
+    save("expert-kind", "expert", {"kind": 1.0, "short": 0.0}, {"expert-kind": 1.0})
+    save("expert-short", "expert", {"kind": 0.0, "short": 1.0}, {"expert-short": 1.0})
+    save("soup-0", "soup", {"kind": 0.7, "short": 0.3}, {"expert-kind": 0.5, "expert-short": -0.25})
+    return run, b

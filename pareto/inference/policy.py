@@ -12,9 +12,10 @@ from pareto.models import context_check, load
 from pareto.records import Point
 from pareto.rollouts.sampling import stream
 from pareto.soups.bank import Bank
+from pareto.soups.weights import soup_of
+from pareto.store.files import folder_ok
 from pareto.store.points import load_points
 from pareto.store.run import Run
-from pareto.sweep import soup_of
 from pareto.training.adapters import State, shared_a
 
 if TYPE_CHECKING:
@@ -57,12 +58,21 @@ class Policy:
 
 
 def open_policy(run: Run, point: Point) -> Policy:
-    """Load a run's base and the adapters that make a point (``weights_point`` makes one from weights)."""
+    """Load a run's base and the adapters that make a point (``weights_point`` makes one from weights).
+
+    Raises:
+        ParetoError: an adapter is missing, damaged, of another base, or not of this run.
+    """
     recipe = run.recipe
     base = load(recipe.model)
     lora = recipe.training.lora
     bank = Bank(base, lora, shared_a(base, lora, recipe.seed))
     for name, key in point.adapters.items():
+        # A hash names the folder; anything else might lead out of the run.
+        if not key.isalnum():
+            raise ParetoError(f"point '{point.id}' of run '{run.name}': {key!r} is no adapter's name")
+        if not folder_ok(run.adapters / key):
+            raise ParetoError(f"{run.adapters / key}: missing or damaged; the same sweep again makes it again")
         bank.add(name, run.adapters / key)
     return Policy(recipe, base, bank, point.coefficients)
 

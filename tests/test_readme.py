@@ -1,0 +1,44 @@
+"""Every ``pareto`` command of the README runs; the demo's run is stood in for by the finished smoke sweep."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+from forge import ROOT, Forge
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+SECONDS_INSTEAD_OF_MINUTES = {
+    "assistant": "smoke",
+    "honest=1": "vowels=1",
+    "helpful=.5,harmless=.5": "vowels=.5,digits=.5",
+}
+
+
+def commands() -> list[str]:
+    """Lines that begin with ``pareto`` in the README's shell blocks, comments left out."""
+    blocks = re.findall(r"```bash\n(.*?)```", README, re.DOTALL)
+    lines = [line.split("  #")[0].strip() for block in blocks for line in block.splitlines()]
+    return [line for line in lines if line.startswith("pareto ")]
+
+
+def test_the_readme_has_commands() -> None:
+    assert len(commands()) >= 6
+
+
+@pytest.mark.parametrize("command", [c for c in commands() if not c.startswith(("pareto sweep", "pareto bench"))])
+def test_a_command_of_the_readme_runs(command: str, forge: Forge, finished: Path, tmp_path: Path) -> None:
+    for name, stand_in in SECONDS_INSTEAD_OF_MINUTES.items():
+        command = command.replace(name, stand_in)
+    shutil.copytree(finished / "smoke", tmp_path / "runs" / "smoke")
+    ended = forge.run(*shlex.split(command)[1:], cwd=tmp_path, PYTHONPATH=str(ROOT))
+    assert ended.code == 0, ended.err
+    assert ended.out.strip()
+
+
+def test_files_that_the_readme_links_to_are_there() -> None:
+    for link in re.findall(r"\]\((?!http)([^)#]+)\)", README):
+        assert (ROOT / link).exists(), link
