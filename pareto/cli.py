@@ -247,7 +247,7 @@ def _choose(
 
         return opened, weights_point(opened, parse_weights(weights, opened.recipe.names)), None
     found = frontier(opened) if best_by_default and not point else None
-    chosen = best(found) if found else find_point(opened, point or "")
+    chosen = best(opened, found) if found else find_point(opened, point or "")
     rows = (found or frontier(opened)).document()["points"]
     return opened, chosen, next(r for r in rows if r["id"] == chosen.id)
 

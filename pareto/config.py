@@ -299,7 +299,16 @@ def read_recipe(path: str | Path) -> Recipe:
     try:
         return Recipe.model_validate(tree)
     except ValidationError as e:
-        raise ParetoError("\n".join(_explain(path, tree, dict(err)) for err in e.errors())) from None
+        raise ParetoError("\n".join(_explain(path, tree, err) for err in _own([dict(x) for x in e.errors()]))) from None
+
+
+def _own(errors: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Without lists that pydantic finds too short only because it left out the items that have errors of their own."""
+
+    def within(error: dict[str, Any], other: dict[str, Any]) -> bool:
+        return other is not error and other["loc"][: len(error["loc"])] == error["loc"]
+
+    return [e for e in errors if e["type"] != "too_short" or not any(within(e, other) for other in errors)]
 
 
 def _explain(path: Path, tree: Any, err: dict[str, Any]) -> str:

@@ -154,17 +154,26 @@ def find_point(run: Run, wanted: str) -> Point:
     return found[0]
 
 
-def best(found: Frontier) -> Point:
-    """The point on the front of largest equal-weight sum of normalised objectives: a balanced default.
+def best(run: Run, found: Frontier) -> Point:
+    """The balanced point: of those on the front, the one closest to the ideal on validation.
+
+    Compromise programming (Zeleny 1973): Euclidean distance to the vector of best values, each objective in units
+    of its range over these points, so that neither a unit nor a wide spread decides.
+
+    Returns:
+        The point as measured on test.
 
     Raises:
         ParetoError: an empty front.
     """
-    value = found.frame.normalise(found.statistics.mean).sum(axis=1)
-    on_front = found.statistics.on_front
-    if not on_front.any():
+    on_front = {p.id: p for p, keep in zip(found.test, found.statistics.on_front, strict=True) if keep}
+    if not on_front:
         raise ParetoError(f"run '{found.run}' has an empty front")
-    return found.test[int(np.where(on_front, value, -np.inf).argmax())]
+    candidates = [p for p in load_points(run) if p.split == "validation" and p.id in on_front]
+    values = found.frame.normalise(np.array([[p.mean[n] for n in found.frame.objectives] for p in candidates]))
+    span = np.ptp(values, axis=0)
+    distance = np.linalg.norm((values.max(axis=0) - values) / np.where(span > 0, span, 1.0), axis=1)
+    return on_front[candidates[int(distance.argmin())].id]
 
 
 def _own(point: Point, frame: Frame) -> int:

@@ -82,6 +82,17 @@ class Base:
         ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
         return [*ids, self.end_id]
 
+    def logits(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Scores of the vocabulary (…, v) in float32 for last hidden states (…, width).
+
+        Some architectures scale what the head gives (Cohere, Granite) or bend it (Gemma 2).
+        """
+        config = self.model.config.get_text_config()
+        logits: torch.Tensor = self.model.get_output_embeddings()(hidden).float()
+        logits = logits * (getattr(config, "logit_scale", None) or 1) / (getattr(config, "logits_scaling", None) or 1)
+        cap = getattr(config, "final_logit_softcapping", None)
+        return logits if cap is None else cap * (logits / cap).tanh()
+
     @property
     def end_id(self) -> int:
         """The token that ends a turn."""
@@ -141,23 +152,29 @@ def load(config: Model) -> Base:
     """Load a base model for inference and as the trunk of training, on the hardware that is there.
 
     Raises:
-        ParetoError: see ``resolve``; or a folder that transformers cannot load, or a tokenizer without chat template.
+        ParetoError: see ``resolve``; or a device that is not there, a folder that transformers cannot load, or a
+            tokenizer without chat template.
     """
     import torch
+    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from transformers.utils import logging
 
+    try:
+        device = torch.device(
+            ("cuda" if torch.cuda.is_available() else "cpu") if config.device == "auto" else config.device
+        )
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as e:  # torch without CUDA asserts
+        raise ParetoError(f"model.device: {config.device} cannot be used here: {str(e).splitlines()[0]}") from None
     path = resolve(config.base)
-    device = torch.device(
-        ("cuda" if torch.cuda.is_available() else "cpu") if config.device == "auto" else config.device
-    )
     logging.disable_progress_bar()
     try:
         model: Any = AutoModelForCausalLM.from_pretrained(
             path, dtype=pick_dtype(config.dtype, device), trust_remote_code=config.trust_remote_code
         )
         tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=config.trust_remote_code)
-    except (OSError, ValueError, RuntimeError) as e:
+    except (OSError, ValueError, RuntimeError, SafetensorError) as e:
         raise ParetoError(f"model.base: {config.base} cannot be loaded: {str(e).splitlines()[0]}") from None
     if tokenizer.chat_template is None:
         raise ParetoError(f"model.base: the tokenizer of {config.base} has no chat template; use a chat model")

@@ -99,6 +99,7 @@ class _Sweep:
         """Load the model, make the pool and its scores, measure the base, fix the normalisation."""
         from pareto.models import context_check, load
         from pareto.soups.bank import Bank
+        from pareto.training.adapters import shared_a
 
         recipe = self.recipe
         with self.clock.phase("load model and prompts"):
@@ -115,6 +116,11 @@ class _Sweep:
                 )
         splits: tuple[Split, ...] = ("train", "validation", "test")
         self.prompts: dict[Split, list[Prompt]] = {s: [p for p in prompts if p.split == s] for s in splits}
+        # Before anything takes long: these tell the recipe's mistakes that only the libraries and the model know.
+        self.driver = drivers.make(recipe, self.store.study)
+        lora = recipe.training.lora
+        self.bank = Bank(self.base, lora, shared_a(self.base, lora, recipe.seed))
+        self.meter = Meter(self.run, recipe, self.base, self.bank, self.rewards, self.prompts, self._failure)
         # One process makes what is shared; the others wait here and find it made.
         with self.store.lock():
             write_prompts(self.run.path / "prompts.parquet", prompts)
@@ -125,8 +131,6 @@ class _Sweep:
             with self.clock.phase("score the pool"):
                 key, raw = self._pool_scores(pool)
             self.ground = Ground(self.base, recipe, self.rewards, self.prompts["train"], pool, raw, key)
-            self.bank = Bank(self.base, recipe.training.lora, self.ground.a)
-            self.meter = Meter(self.run, recipe, self.base, self.bank, self.rewards, self.prompts, self._failure)
             with self.clock.phase("measure the base", self._rows("validation")) as advance:
                 base = self.meter.measure("base", "base", None, {}, "validation", progress=_adder(advance))
             self.frame = self._fixed_frame(base)
@@ -161,7 +165,7 @@ class _Sweep:
 
     def trials(self, worker: bool) -> None:
         """Ask, train, measure, tell, until the driver has no more to propose."""
-        driver = drivers.make(self.recipe, self.store.study)
+        driver = self.driver
         with self.clock.phase("train and measure weight settings", self.recipe.driver.trials) as advance:
             for finished in self.complete():
                 self._adapter(finished)

@@ -24,6 +24,9 @@ from pathlib import Path
 from typing import Any, Self
 
 from pareto.config import read_recipe
+from pareto.frontier import frontier
+from pareto.store.files import sha256_file
+from pareto.store.run import Run
 
 ROOT = Path(__file__).parents[1]
 
@@ -132,6 +135,21 @@ def smoke_recipe(folder: Path, **sections: Any) -> Path:
     path = folder / f"{tree['name']}.yaml"
     path.write_text(json.dumps(tree))  # JSON is YAML
     return path
+
+
+def outcome(root: Path) -> dict:
+    """What a finished sweep is compared by: the whole document of its front and every adapter's weights."""
+    run = Run.open("smoke", root)
+    weights = {p.parent.name: sha256_file(p) for p in run.adapters.glob("*/adapter_model.safetensors")}
+    return {"front": frontier(run).document(), "adapters": weights}
+
+
+def finished_work(root: Path) -> dict[str, tuple[int, int]]:
+    """Each artefact that is whole → its file's number and time, which change when it is made again."""
+    run = root / "smoke"
+    kinds = ("rollouts/*.parquet", "rollouts/*/*.parquet", "scores/*.parquet", "adapters/*/adapter_model.safetensors")
+    found = [path for kind in kinds for path in run.glob(kind) if not path.parent.name.startswith(".")]
+    return {str(p.relative_to(root)): (p.stat().st_ino, p.stat().st_mtime_ns) for p in found if p.name[0] != "."}
 
 
 def _serve() -> None:

@@ -114,6 +114,18 @@ def test_a_missing_key_is_named(tmp_path):
     assert "model.base: the key 'base' is missing" in told(tmp_path, SMOKE.replace("base: tiny", "system: tiny"))
 
 
+def test_one_mistake_in_an_item_of_a_list_is_told_once(tmp_path):
+    text = SMOKE.replace("{name: digits,", "{name: digits, directoin: minimize,")
+    said = told(tmp_path, text)
+    assert (
+        said
+        == f"{place(text, 'directoin')}: objectives.1.directoin: unknown key 'directoin'; did you mean 'direction'?"
+    )
+    # A list that is too short by itself is told.
+    line = next(line for line in SMOKE.splitlines() if "name: digits" in line)
+    assert "objectives: Tuple should have at least 2 items" in told(tmp_path, SMOKE.replace(line, ""))
+
+
 def test_several_mistakes_are_told_at_once(tmp_path):
     text = SMOKE.replace("trials: 4", "trials: 0").replace("count: 2", "count: -1")
     first, second = told(tmp_path, text).splitlines()

@@ -239,17 +239,25 @@ def test_an_empty_run_has_no_point_to_hint_at(run):
         find_point(run, "base")
 
 
-def test_the_balanced_point_has_the_largest_sum_in_base_deviations(full):
-    assert best(frontier(full)).id == "expert-cost"  # 1 + 3 against 2 + 1 and 1.5 + 2
-    put(full, "expert-cost", "test", 12, 3.4)  # 1 + 1.6; (1.5, 2) dominates it now
-    assert best(frontier(full)).id == "soup-0"
+def test_the_balanced_point_is_closest_to_the_ideal_on_validation(full):
+    # In units of the ranges the experts are (0, 1) and (1, 0) from the ideal, the soup (0.5, 0.5).
+    assert best(full, frontier(full)).id == "soup-0"
+    for split in ("validation", "test"):
+        put(full, "trial-3", split, 13.2, 2.6)  # (1.6, 2.4): (0.4, 0.3) from it
+    chosen = best(full, frontier(full))
+    assert (chosen.id, chosen.split) == ("trial-3", "test")
+
+
+def test_luck_on_test_does_not_choose_the_balanced_point(full):
+    put(full, "expert-cost", "test", 12.9, 0)  # (1.45, 5) on test, as before on validation
+    assert best(full, frontier(full)).id == "soup-0"
 
 
 def test_a_front_that_is_lost_on_test_has_no_balanced_point(full):
     for name in ("expert-cost", "expert-speed", "soup-0"):
         put(full, name, "test", 10, [float("nan")] * 4)
     with pytest.raises(ParetoError, match="empty front"):
-        best(frontier(full))
+        best(full, frontier(full))
     document = json.loads(to_json(frontier(full).document()))
     assert document["hypervolume"]["value"] == 0
     assert document["igd_plus"] == {"value": None, "low": None, "high": None}

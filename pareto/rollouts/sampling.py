@@ -104,7 +104,7 @@ def log_probabilities(base: Base, pairs: Sequence[tuple[Sequence[int], Sequence[
         ids, scored = ids.to(base.device), scored.to(base.device)
         with torch.inference_mode():
             hidden = base.model.base_model(input_ids=ids, use_cache=False).last_hidden_state[:, :-1]
-            logits = base.model.get_output_embeddings()(hidden[scored[:, 1:]]).float()
+            logits = base.logits(hidden[scored[:, 1:]])
             targets = ids[:, 1:][scored[:, 1:]]
             logp = logits.gather(1, targets[:, None]).squeeze(1) - logits.logsumexp(1)
             sums = torch.zeros(len(rows), dtype=torch.float64, device=logp.device)

@@ -103,7 +103,7 @@ def train_dpo(
     try:
         put(trainer.model, a, start)
         freeze_a(trainer.model)
-        base.model.forward = MethodType(_forward(trunk), base.model)
+        base.model.forward = MethodType(_forward(base, trunk), base.model)
         trainer.train()
         a_after, b = take(trainer.model)
         if any(not torch.equal(a[k], a_after[k]) for k in a):
@@ -154,7 +154,7 @@ class Steps(TrainerCallback):
         self.progress(state.global_step, self.total)
 
 
-def _forward(trunk: Trunk | None) -> Callable[..., FusedCausalLMOutput]:
+def _forward(base: Base, trunk: Trunk | None) -> Callable[..., FusedCausalLMOutput]:
     """A forward for TRL's fused head that scores the vocabulary at labelled positions only."""
 
     def forward(self: Any, input_ids: Tensor, attention_mask: Tensor, labels: Tensor, **_: Any) -> FusedCausalLMOutput:
@@ -165,7 +165,7 @@ def _forward(trunk: Trunk | None) -> Callable[..., FusedCausalLMOutput]:
             with trunk.upper() as backbone:
                 hidden = backbone(inputs_embeds=below, attention_mask=attention_mask, use_cache=False)
         scored = labels[:, 1:] != -100
-        logits = self.get_output_embeddings()(hidden.last_hidden_state[:, :-1][scored]).float()
+        logits = base.logits(hidden.last_hidden_state[:, :-1][scored])
         targets = labels[:, 1:][scored]
         normaliser = logits.logsumexp(1)
         logp = logits.gather(1, targets[:, None]).squeeze(1) - normaliser

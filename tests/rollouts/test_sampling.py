@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 import torch
+import transformers
 from scipy.stats import chisquare
 from transformers import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
@@ -67,6 +69,32 @@ def test_log_probabilities_are_those_of_the_full_forward_at_temperature_one(tiny
     pairs = [(r.ids, d.token_ids[: 1 + i]) for i, (r, d) in enumerate(zip(requests, drawn, strict=True))]
     pairs += [(r.ids, d.token_ids) for r, d in zip(requests, drawn, strict=True)]  # more than one batch of 16
     assert log_probabilities(tiny, pairs) == pytest.approx([direct_logp(tiny, *p) for p in pairs], abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("name", "scaling"),
+    [
+        ("Gemma2", {"final_logit_softcapping": 2.0, "head_dim": 8}),
+        ("Cohere", {"logit_scale": 0.3}),
+        ("Granite", {"logits_scaling": 4.0}),
+    ],
+)
+def test_architectures_that_scale_their_logits_are_scored_as_they_speak(
+    tiny: Base, name: str, scaling: dict[str, float]
+) -> None:
+    small = {"vocab_size": 259, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2}
+    heads = {"num_attention_heads": 4, "num_key_value_heads": 2, "pad_token_id": 0, "bos_token_id": 1}
+    config = getattr(transformers, f"{name}Config")(
+        **small, **heads, eos_token_id=2, initializer_range=0.5, tie_word_embeddings=True, **scaling
+    )
+    torch.manual_seed(0)
+    base = replace(tiny, model=getattr(transformers, f"{name}ForCausalLM")(config).eval())
+    requests = [Request(ids, seed) for seed in range(3) for ids in prompts(base)]
+    drawn = draw(base, requests, PLAIN)
+    expected = [direct_logp(base, r.ids, d.token_ids) for r, d in zip(requests, drawn, strict=True)]
+    assert [d.logp for d in drawn] == pytest.approx(expected, abs=1e-3)
+    pairs = [(r.ids, d.token_ids) for r, d in zip(requests, drawn, strict=True)]
+    assert log_probabilities(base, pairs) == pytest.approx(expected, abs=1e-3)
 
 
 @pytest.mark.parametrize(

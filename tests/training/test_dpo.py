@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,9 +16,10 @@ from trl import DPOConfig, DPOTrainer
 
 from pareto.config import Lora, Training
 from pareto.records import Comparison, Prompt, Rollout
-from pareto.training.adapters import State, freeze_a, lora_config, put, shared_a, take
+from pareto.rollouts.sampling import log_probabilities
+from pareto.training.adapters import State, first_layer, freeze_a, lora_config, put, shared_a, take
 from pareto.training.dpo import rows, train_dpo
-from pareto.training.trunk import Trunk
+from pareto.training.trunk import Trunk, shareable
 
 if TYPE_CHECKING:
     from pareto.models import Base
@@ -231,3 +233,35 @@ def test_every_step_is_reported(
         progress=lambda done, total: told.append((done, total)),
     )
     assert told == [(1, 3), (2, 3), (3, 3)]
+
+
+@pytest.mark.real_model
+def test_two_steps_on_the_real_model(real: Base, tmp_path: Path) -> None:
+    prompt = real.prompt_ids("Name a river.")
+    answers = [real.completion_ids(text) for text in ("The Nile.", "I will not tell you that.")]
+    logps = log_probabilities(real, [(prompt, ids) for ids in answers])
+    pool = [
+        Rollout("p", k, "demonstration", 0, "", tuple(ids), logp)
+        for k, (ids, logp) in enumerate(zip(answers, logps, strict=True))
+    ]
+    lora = Lora(rank=4, alpha=8, layers=4)
+    first = first_layer(real, lora)
+    assert shareable(real, first)
+    b, log = train_dpo(
+        real,
+        Training(batch_size=2, lora=lora),
+        rows({"p": prompt}, pool, [Comparison("p", 0, 1, 1.0)] * 2),
+        shared_a(real, lora, 0),
+        None,
+        Trunk(real, first),
+        steps=2,
+        seed=0,
+        scratch=tmp_path,
+        progress=lambda *_: None,
+    )
+    assert len(b) == 4 * 7
+    assert all(v.any() and v.isfinite().all() for v in b.values())
+    losses = [row["loss"] for row in log if "loss" in row]
+    # At the first step the policy is the reference: ln 2, and the likelihood of the chosen answer per token.
+    assert losses[0] == pytest.approx(math.log(2) - logps[0] / len(answers[0]), rel=0.03)
+    assert losses[1] < losses[0]

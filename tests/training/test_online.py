@@ -200,3 +200,18 @@ def test_a_reward_that_always_fails_and_a_batch_that_does_not_divide_are_told(ti
     assert "lora" not in str(tiny.model)
     with pytest.raises(ParetoError, match=r"training.batch_size: 12 .*training.num_generations 8; use a multiple"):
         trained(tiny, recipe("rloo", batch_size=12), [reward(low)], (1.0,), tmp_path, 1)
+
+
+@pytest.mark.real_model
+@METHODS
+def test_two_steps_on_the_real_model(real: Base, tmp_path: Path, method: str) -> None:
+    asked = recipe(method, batch_size=4, num_generations=2, lora={"rank": 4, "alpha": 8, "layers": 4})
+    asked = asked.model_copy(update={"sampling": asked.sampling.model_copy(update={"max_new_tokens": 6})})
+
+    def spread(completions: list[str], **_: Any) -> list[float]:
+        return [float(len(text)) for text in completions]
+
+    b, log = trained(real, asked, [reward(spread)], (1.0,), tmp_path, 2)
+    assert len(b) == 4 * 7
+    assert all(v.any() and v.isfinite().all() for v in b.values())
+    assert [row["completions/mean_length"] <= 6 for row in log if "completions/mean_length" in row] == [True, True]
