@@ -28,8 +28,9 @@ def test_two_processes_on_postgresql_train_every_trial_once(forge, finished, pos
     assert [t["trials"] for t in told] == [4, 4]
     assert min(t["seconds"]["train"] for t in told) > 0.2, "one of the two had nothing to do"
     assert carried(tmp_path) == {0: 1, 1: 1, 2: 1, 3: 1}
-    storage = postgres_database.replace("postgresql://", "postgresql+psycopg://")
+    storage = optuna.storages.RDBStorage(postgres_database.replace("postgresql://", "postgresql+psycopg://"))
     trials = optuna.load_study(study_name="smoke", storage=storage).trials
+    storage.engine.dispose()
     assert [t.state.name for t in trials] == ["COMPLETE"] * 4
     assert len({tuple(t.user_attrs["weights"].values()) for t in trials}) == 4
     # One process on SQLite made the same adapters and measured the same front.
