@@ -33,7 +33,7 @@ from pareto.prompts import load_prompts
 from pareto.records import Point, Prompt, Rollout, Split
 from pareto.rollouts.pool import make_pool, pool_key
 from pareto.soups.weights import soup_of, unexplored
-from pareto.store.files import fingerprint, sweep_leftovers, write_json
+from pareto.store.files import discard, fingerprint, sweep_leftovers, write_json
 from pareto.store.points import load_points
 from pareto.store.run import Run
 from pareto.store.study import StudyStore
@@ -66,15 +66,22 @@ def sweep(
         ParetoError: anything that the user can put right.
     """
     with _full_disk_told(Path(root) / recipe.name):
+        new = not (Path(root) / recipe.name / "run.json").exists()
         run = Run.create(root, recipe, storage)
         sweep_leftovers(run.path)
-        with StudyStore(run, storage, recipe.names) as store:
-            work = _Sweep(run, recipe, store, watch)
-            work.prepare()
-            work.trials(worker)
-            if not worker:
-                with store.lock():
-                    work.finish()
+        try:
+            with StudyStore(run, storage, recipe.names) as store:
+                work = _Sweep(run, recipe, store, watch)
+                work.prepare()
+                work.trials(worker)
+                if not worker:
+                    with store.lock():
+                        work.finish()
+        except ParetoError:
+            # A recipe that fails before anything is made does not keep its name from the corrected one.
+            if new and not any(run.rollouts.iterdir()):
+                discard(run.path)
+            raise
         return {
             "run": run.name,
             "trials": len(work.complete()),

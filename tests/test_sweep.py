@@ -158,6 +158,17 @@ def test_a_changed_recipe_needs_another_name(forge, finished, tmp_path):
     assert "made by another recipe (different: seed, training)" in said
 
 
+def test_a_recipe_that_fails_before_anything_is_made_does_not_keep_its_name(forge, finished, tmp_path):
+    recipe = smoke_recipe(tmp_path, driver={"method": "hexagons"})
+    assert "hexagons" in forge.run("sweep", recipe, "--root", tmp_path / "runs", "--json").line()
+    assert not (tmp_path / "runs" / "smoke").exists()
+    # One that was there before keeps all that it has.
+    shutil.copytree(finished, tmp_path / "copy")
+    work = finished_work(tmp_path / "copy")
+    assert "another recipe" in forge.run("sweep", recipe, "--root", tmp_path / "copy").line()
+    assert finished_work(tmp_path / "copy") == work
+
+
 def test_a_full_disk_stops_with_one_line_and_the_same_command_finishes_later(forge, finished, tmp_path):
     disk = tmp_path / "disk"
     disk.mkdir()
