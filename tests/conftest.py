@@ -87,7 +87,7 @@ def _postgres_binaries() -> Path:
 
 
 @pytest.fixture(scope="session")
-def tiny_base() -> Base:
+def tiny() -> Base:
     """The base ``tiny-random`` in float32, loaded once; whoever changes it puts it back."""
     from pareto.config import Model
     from pareto.models import load
@@ -95,31 +95,17 @@ def tiny_base() -> Base:
     return load(Model(base="tiny-random", dtype="float32", device="cpu"))
 
 
-@pytest.fixture
-def tiny(tiny_base: Base) -> Base:
-    """``tiny_base`` on one thread, as its loader sets it; a test of the real model may have come before."""
+@pytest.fixture(scope="session")
+def real() -> Base:
+    """The packaged 135M model, loaded once; for tests marked ``real_model``."""
     import torch
 
-    torch.set_num_threads(1)
-    return tiny_base
-
-
-@pytest.fixture(scope="session")
-def real_base() -> Base:
-    """The packaged 135M model, loaded once; for tests marked ``real_model``."""
     from pareto.config import Model
     from pareto.models import load
 
-    return load(Model(base="smollm2-135m-instruct"))
-
-
-@pytest.fixture
-def real(real_base: Base) -> Base:
-    """``real_base`` on all cores: the tiny model's loader leaves one."""
-    import torch
-
+    # On a machine that others use too, threads that wait for each other took a hundred times as long as one.
     torch.set_num_threads(1)
-    return real_base
+    return load(Model(base="smollm2-135m-instruct"))
 
 
 @pytest.fixture(scope="session")

@@ -52,7 +52,10 @@ def compare(
         rows_of.setdefault(rollout.prompt_id, []).append(i)
     out: list[Comparison] = []
     for prompt_id, rows in rows_of.items():
-        ranked = sorted(rows, key=lambda i: (-value[i], i))
+        # One that a weighted objective of this prompt could not score has no place in its order.
+        applies = np.isfinite(scores[rows]).any(axis=0) & (np.asarray(weights) > 0)
+        whole = [i for i in rows if np.isfinite(scores[i][applies]).all()]
+        ranked = sorted(whole, key=lambda i: (-value[i], i))
         for k in range(min(training.pairs_per_prompt, len(ranked) // 2)):
             best, worst = ranked[k], ranked[-1 - k]
             margin = float(value[best] - value[worst])

@@ -100,3 +100,14 @@ def test_chebyshev_finds_the_compromise_that_no_weighted_sum_finds() -> None:
     assert best == {"weighted_sum": {0, 2}, "chebyshev": {0, 1, 2}}
     made = compare(pool(3), scores, (0.5, 0.5), Training(scalarisation="chebyshev", pairs_per_prompt=1))
     assert made[0].chosen == 1
+
+
+@pytest.mark.parametrize("how", ["weighted_sum", "chebyshev"])
+def test_a_candidate_that_a_reward_failed_on_is_in_no_comparison(how: str) -> None:
+    scores = np.array([[1.0, 5.0], [NAN, 9.0], [-1.0, 0.0]])
+    training = Training(pairs_per_prompt=1, min_margin=0.0, scalarisation=how)
+    (made,) = compare(pool(3), scores, (0.5, 0.5), training)
+    assert (made.chosen, made.rejected) == (0, 2)
+    # An objective without weight excludes nobody.
+    (made,) = compare(pool(3), scores, (0.0, 1.0), training)
+    assert (made.chosen, made.rejected) == (1, 2)

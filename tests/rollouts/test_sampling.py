@@ -72,23 +72,24 @@ def test_log_probabilities_are_those_of_the_full_forward_at_temperature_one(tiny
 
 
 @pytest.mark.parametrize(
-    ("name", "scaling"),
+    ("name", "own"),
     [
         ("Gemma2", {"final_logit_softcapping": 2.0, "head_dim": 8}),
         ("Cohere", {"logit_scale": 0.3}),
         ("Granite", {"logits_scaling": 4.0}),
+        ("GPT2", {"n_positions": 512}),
     ],
 )
-def test_architectures_that_scale_their_logits_are_scored_as_they_speak(
-    tiny: Base, name: str, scaling: dict[str, float]
+def test_scaled_logits_and_absolute_positions_are_scored_as_they_speak(
+    tiny: Base, name: str, own: dict[str, float]
 ) -> None:
     small = {"vocab_size": 259, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2}
     heads = {"num_attention_heads": 4, "num_key_value_heads": 2, "pad_token_id": 0, "bos_token_id": 1}
     config = getattr(transformers, f"{name}Config")(
-        **small, **heads, eos_token_id=2, initializer_range=0.5, tie_word_embeddings=True, **scaling
+        **small, **heads, eos_token_id=2, initializer_range=0.5, tie_word_embeddings=True, **own
     )
     torch.manual_seed(0)
-    base = replace(tiny, model=getattr(transformers, f"{name}ForCausalLM")(config).eval())
+    base = replace(tiny, model=transformers.AutoModelForCausalLM.from_config(config).eval())
     requests = [Request(ids, seed) for seed in range(3) for ids in prompts(base)]
     drawn = draw(base, requests, PLAIN)
     expected = [direct_logp(base, r.ids, d.token_ids) for r, d in zip(requests, drawn, strict=True)]

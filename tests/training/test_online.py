@@ -95,7 +95,7 @@ def test_a_planted_reward_rises_and_with_its_sign_turned_falls(
     tiny: Base, tmp_path: Path, method: str, sign: int
 ) -> None:
     asked = recipe(method)
-    b, log = trained(tiny, asked, [reward(low, sign=sign)], (1.0,), tmp_path, 16)
+    b, log = trained(tiny, asked, [reward(low, sign=sign)], (1.0,), tmp_path, 12)
     change, error = gain(tiny, asked, b)
     assert sign * change > 3 * error
     assert log
@@ -105,7 +105,7 @@ def test_a_planted_reward_rises_and_with_its_sign_turned_falls(
 def test_a_thousandfold_variance_does_not_override_the_weights(tiny: Base, tmp_path: Path, method: str) -> None:
     """``high`` pulls the other way, in units a thousand times as large, at a quarter of the weight."""
     asked = recipe(method)
-    b, _ = trained(tiny, asked, [reward(low), reward(high, "high")], (0.8, 0.2), tmp_path, 16)
+    b, _ = trained(tiny, asked, [reward(low), reward(high, "high")], (0.8, 0.2), tmp_path, 12)
     change, error = gain(tiny, asked, b)
     assert change > 3 * error
 
