@@ -25,7 +25,9 @@ def test_two_processes_on_postgresql_train_every_trial_once(forge, finished, pos
     words = ("sweep", SMOKE, "--storage", postgres_database, "--root", tmp_path, "--json")
     both = [forge.start(*words), forge.start(*words, "--worker")]
     told = [process.wait().json() for process in both]
-    assert [t["trials"] for t in told] == [4, 4]
+    # The worker leaves once nothing is left to ask, perhaps while the main process is still at its last trial.
+    assert told[0]["trials"] == 4
+    assert told[1]["trials"] in (3, 4)
     assert min(t["seconds"]["train"] for t in told) > 0.2, "one of the two had nothing to do"
     assert carried(tmp_path) == {0: 1, 1: 1, 2: 1, 3: 1}
     storage = optuna.storages.RDBStorage(postgres_database.replace("postgresql://", "postgresql+psycopg://"))
