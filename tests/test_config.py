@@ -160,14 +160,17 @@ def test_numbers_and_words_mean_what_they_look_like(tmp_path):
     assert recipe.driver.options == {"n": "no"}  # YAML 1.1 would read False
 
 
+# What people write: no control characters or exotic line ends, which the YAML library itself does not dump faithfully.
+WRITTEN = st.characters(exclude_categories=("C", "Zl", "Zp"))
+
 names = st.from_regex(r"[a-z0-9][a-z0-9_.-]{0,20}", fullmatch=True)
 plain = st.recursive(
     st.none()
     | st.booleans()
     | st.integers(-(2**53), 2**53)
     | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    | st.text(WRITTEN, max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(WRITTEN, max_size=8), inner, max_size=3),
     max_leaves=5,
 )
 positive = st.floats(1e-6, 1e6)
@@ -183,7 +186,7 @@ def recipes(draw: st.DrawFn) -> Recipe:
         {
             "name": draw(names),
             "seed": draw(st.integers(-1000, 2**40)),
-            "model": {"base": draw(st.text(max_size=10)), "system": draw(st.text(max_size=20))},
+            "model": {"base": draw(st.text(WRITTEN, max_size=10)), "system": draw(st.text(WRITTEN, max_size=20))},
             "prompts": {
                 "sources": [
                     draw(st.sampled_from([{"packaged": "sums"}, {"file": "a b/c.jsonl"}, {"dataset": "x/y"}]))
@@ -193,10 +196,10 @@ def recipes(draw: st.DrawFn) -> Recipe:
             "objectives": [
                 {
                     "name": name,
-                    "reward": draw(st.text(max_size=10)),
+                    "reward": draw(st.text(WRITTEN, max_size=10)),
                     "direction": draw(st.sampled_from(["maximize", "minimize"])),
                     "range": draw(st.none() | st.tuples(positive, positive)),
-                    "options": draw(st.dictionaries(st.text(max_size=8), plain, max_size=3)),
+                    "options": draw(st.dictionaries(st.text(WRITTEN, max_size=8), plain, max_size=3)),
                 }
                 for name in objectives
             ],
