@@ -22,10 +22,6 @@ ROOT = Path(__file__).parents[1]
 HEAVY = ("torch", "transformers", "trl", "peft", "sklearn", "pymoo", "matplotlib", "plotly")
 CALL_MAIN = "import sys\nfrom pareto.cli import main\nsys.argv[0] = 'pareto'\nmain()\n"
 
-has_cli = pytest.mark.skipif(
-    not any((ROOT / "pareto" / name).exists() for name in ("cli.py", "cli/__init__.py")), reason="no command line yet"
-)
-
 
 def run(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", code, *arguments]
@@ -54,12 +50,10 @@ def test_reading_a_run_imports_nothing_heavy(module: str) -> None:
     assert heavy_after(code) == []
 
 
-@has_cli
 def test_help_imports_nothing_heavy() -> None:
     assert heavy_after(CALL_MAIN, "--help") == []
 
 
-@has_cli
 def test_help_answers_in_half_a_second() -> None:
     seconds = []
     for _ in range(5):  # CPU time, and the best of five: other processes share the machine
@@ -146,8 +140,6 @@ def test_commands_are_found_in_fenced_blocks_only() -> None:
     assert commands(page) == [["a", "--b", "c", "d"]]
 
 
-@has_cli
-@pytest.mark.skipif(not (ROOT / "README.md").exists(), reason="no README yet")
 def test_the_readmes_commands_parse() -> None:
     # With --help at its end a command's names and options are parsed and nothing is run.
     refused = {
