@@ -8,7 +8,14 @@ from typing import Annotated, Any
 
 import typer
 
+from pareto.bank_commands import bank_app
 from pareto.errors import ParetoError
+from pareto.map_command import map_run
+from pareto.terminal import Json, Root, RunName
+from pareto.terminal import print_json as _print_json
+from pareto.terminal import printable as _printable
+from pareto.terminal import quiet as _quiet
+from pareto.terminal import say as _say
 
 app = typer.Typer(
     name="pareto",
@@ -22,10 +29,13 @@ model_app = typer.Typer(help="Packaged base models.", no_args_is_help=True, rich
 bench_app = typer.Typer(help="The measurements that the README quotes.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(model_app, name="model")
 app.add_typer(bench_app, name="bench")
+app.add_typer(bank_app, name="bank")
+app.command("map")(map_run)
 
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
-Root = Annotated[Path, typer.Option("--root", help="Folder that holds the runs.")]
-RunName = Annotated[str, typer.Argument(metavar="RUN", help="A run's name, or its folder.")]
+Coefficients = Annotated[
+    str | None,
+    typer.Option("--coefficients", metavar="NAME=λ,…", help="A soup of any adapters in `pareto bank list RUN`."),
+]
 Storage = Annotated[
     str | None,
     typer.Option("--storage", metavar="URL", help="postgresql://… for the study; default: SQLite in the run's folder."),
@@ -110,13 +120,14 @@ def chat(
         str | None, typer.Option("--weights", metavar="NAME=W,…", help="A preference, e.g. helpful=.5,harmless=.5.")
     ] = None,
     point: Annotated[str | None, typer.Option("--point", help="A point of the front, by its id.")] = None,
+    coefficients: Coefficients = None,
     seed: Annotated[int, typer.Option(help="Of the sampling.")] = 0,
     max_new_tokens: Annotated[int | None, typer.Option(min=1, help="Longest answer, in tokens.")] = None,
     root: Root = Path("runs"),
     as_json: Json = False,
 ) -> None:
     """Talk to the policy at any place of the frontier."""
-    opened, chosen, _ = _choose(run, root, point, weights, best_by_default=True)
+    opened, chosen, _ = _choose(run, root, point, weights, coefficients, best_by_default=True)
     _quiet()
     from pareto.inference.policy import open_policy
 
@@ -154,15 +165,18 @@ def export(
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="A folder that is not there yet.")],
     point: Annotated[str | None, typer.Option("--point", help="A point of the front, by its id.")] = None,
     weights: Annotated[str | None, typer.Option("--weights", metavar="NAME=W,…", help="A preference instead.")] = None,
+    coefficients: Coefficients = None,
     best: Annotated[bool, typer.Option("--best", help="The balanced point of the front.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier export in DIR.")] = False,
     root: Root = Path("runs"),
     as_json: Json = False,
 ) -> None:
     """Write the chosen policy as a PEFT adapter with its card."""
-    if sum([point is not None, weights is not None, best]) != 1:
-        raise ParetoError("export needs exactly one of --point ID, --weights NAME=W,… or --best")
-    opened, chosen, metrics = _choose(run, root, point, weights, best_by_default=best)
+    if sum([point is not None, weights is not None, coefficients is not None, best]) != 1:
+        raise ParetoError(
+            "export needs exactly one of --point ID, --weights NAME=W,…, --coefficients NAME=λ,… or --best"
+        )
+    opened, chosen, metrics = _choose(run, root, point, weights, coefficients, best_by_default=best)
     _quiet()
     from pareto.export.adapter import export as write
 
@@ -218,6 +232,68 @@ def bench_sweep(
         typer.echo(bench_table(result))
 
 
+@bench_app.command("soup")
+def bench_soup(
+    model: Annotated[str, typer.Option("--model", help="The base model, as a recipe names it.")] = (
+        "smollm2-135m-instruct"
+    ),
+    quick: Annotated[bool, typer.Option("--quick", help="Only show that everything runs.")] = False,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="Keep the raw numbers: a .json file.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """What a soup costs, against PEFT's own ways and the base model."""
+    _writable(out, ".json", "--out")
+    _quiet()
+    from pareto.bench.soup import FULL, QUICK
+    from pareto.bench.soup import bench_soup as run_bench
+    from pareto.store.files import write_json
+    from pareto.tables import soup_table
+
+    result = run_bench(model, _say, QUICK if quick else FULL)
+    if out:
+        write_json(out, result)
+    if as_json:
+        _print_json(result)
+    else:
+        typer.echo(soup_table(result))
+
+
+@bench_app.command("methods")
+def bench_methods(
+    recipe: Annotated[Path, typer.Option("--recipe", help="The common ground; method dpo, driver adaptive.")] = Path(
+        "sweeps/methods.yaml"
+    ),
+    seeds: Annotated[str, typer.Option("--seeds", metavar="N,…", help="One run per seed.")] = "0,1,2",
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="Keep the raw numbers: a .json file.")
+    ] = None,
+    plot: Annotated[Path | None, typer.Option("--plot", metavar="FILE", help="Draw them: a .png file.")] = None,
+    root: Root = Path("runs"),
+    as_json: Json = False,
+) -> None:
+    """Our map against the published methods from the same pool, on held-out prompts."""
+    _writable(out, ".json", "--out")
+    _writable(plot, ".png", "--plot")
+    if not all(s.strip().isdigit() for s in seeds.split(",")):
+        raise ParetoError(f"--seeds {seeds}: whole numbers with commas between them are wanted, such as 0,1,2")
+    _quiet()
+    from pareto.bench.methods.bench import bench_methods as run_bench
+    from pareto.bench.methods.report import methods_picture, methods_table
+    from pareto.store.files import write_json
+
+    result = run_bench(recipe, list(dict.fromkeys(map(int, seeds.split(",")))), root, _say)
+    if out:
+        write_json(out, result)
+    if plot:
+        methods_picture(result, plot)
+    if as_json:
+        _print_json(result)
+    else:
+        typer.echo(methods_table(result))
+
+
 def main() -> None:
     """Entry point: one line and exit code 2 for what the user can put right."""
     try:
@@ -232,53 +308,37 @@ def main() -> None:
 
 
 def _choose(
-    run: str, root: Path, point: str | None, weights: str | None, best_by_default: bool
+    run: str, root: Path, point: str | None, weights: str | None, coefficients: str | None, best_by_default: bool
 ) -> tuple[Any, Any, dict[str, Any] | None]:
     """The run, the point asked for, and what was measured of it."""
     from pareto.frontier import best, find_point, frontier
-    from pareto.simplex import parse_weights
+    from pareto.simplex import parse_numbers, parse_weights
     from pareto.store.run import Run
 
-    if point and weights:
-        raise ParetoError("give --point or --weights, not both")
+    if sum(asked is not None for asked in (point, weights, coefficients)) > 1:
+        raise ParetoError("give only one of --point, --weights and --coefficients")
     opened = Run.open(run, root)
-    if weights:
+    if weights is not None:
         from pareto.inference.policy import weights_point
 
         return opened, weights_point(opened, parse_weights(weights, opened.recipe.names)), None
+    if coefficients is not None:
+        from pareto.soups.members import soup_point
+
+        numbers = parse_numbers(coefficients, "coefficients", "expert-helpful=1.2,other=-.3")
+        return opened, soup_point(opened, numbers), None
     found = frontier(opened) if best_by_default and not point else None
     chosen = best(opened, found) if found else find_point(opened, point or "")
     rows = (found or frontier(opened)).document()["points"]
     return opened, chosen, next(r for r in rows if r["id"] == chosen.id)
 
 
-def _quiet() -> None:
-    """Keep the libraries' progress bars and advice off the screen; warnings about our input stay."""
-    import logging
-    import os
-    import warnings
-
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
-    warnings.filterwarnings("ignore", category=FutureWarning)
-    logging.getLogger("optuna").setLevel(logging.WARNING)
-
-
-def _printable(text: str) -> str:
-    """Model output on a terminal: no control characters but line breaks and tabs."""
-    return "".join(c for c in text if c.isprintable() or c in "\n\t")
-
-
-def _say(text: str) -> None:
-    typer.echo(text, err=True)
-
-
-def _print_json(value: dict[str, Any]) -> None:
-    from pareto.store.files import to_json
-
-    typer.echo(to_json(value))
+def _writable(path: Path | None, suffix: str, option: str) -> None:
+    """Refuse a file that could not be written before the work for it is done."""
+    if path and path.suffix != suffix:
+        raise ParetoError(f"{option} {path}: the file must end in {suffix}")
+    if path and not path.parent.is_dir():
+        raise ParetoError(f"{option} {path}: no folder {path.parent}")
 
 
 if __name__ == "__main__":

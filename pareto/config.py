@@ -7,6 +7,7 @@ nearest right one. Imports no torch.
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -176,15 +177,22 @@ class Training(Section):
 class Driver(Section):
     """Who proposes the next weights."""
 
-    family: Literal["lattice", "optuna", "pymoo"] = "lattice"
+    family: Literal["lattice", "optuna", "pymoo", "adaptive"] = "lattice"
     method: str = "das-dennis"
-    """``das-dennis`` or ``energy``; an Optuna sampler's class name; a pymoo algorithm's class name."""
+    """``das-dennis`` or ``energy``; an Optuna sampler's class name; a pymoo algorithm's class name; for ``adaptive``,
+    what it starts from: ``experts`` (without a method) or ``backbone``."""
     options: dict[str, Any] = Field(default_factory=dict)
     """Passed on under the library's own names."""
     trials: int = Field(8, ge=1)
     """Trained weight settings in all, the corners included."""
     search: dict[Literal["beta", "learning_rate", "rank"], tuple[float, float]] = Field(default_factory=dict)
     """Optuna only: ranges of hyper-parameters searched beside the weights (log scale)."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _own_method(cls, data: Any) -> Any:
+        adaptive = isinstance(data, Mapping) and data.get("family") == "adaptive"
+        return {"method": "experts", **data} if adaptive else data
 
 
 class Soups(Section):
@@ -200,6 +208,9 @@ class Evaluation(Section):
     """How a point is measured."""
 
     samples_per_prompt: int = Field(2, ge=1)
+    kl_prompts: int = Field(32, ge=1)
+    """KL and fluency are measured on the first sample of this many prompts at most: another pass of the base model
+    over all completions would cost as much as drawing them, and their spread over prompts is small."""
     margin: float = Field(1.0, gt=0)
     """The reference point lies this many base standard deviations below the base policy's mean."""
     bootstrap: int = Field(1000, ge=100)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ from pareto.objectives.load import Reward, load_reward
 from pareto.objectives.score import Failure, Scores, score
 from pareto.records import Kind, Point, Prompt, Rollout, Split
 from pareto.rollouts.pool import decode, row_seed
-from pareto.rollouts.sampling import Request, draw, log_probabilities
+from pareto.rollouts.sampling import Drawn, Request, draw, log_probabilities
 from pareto.store.files import fingerprint
 from pareto.store.points import save_point
 from pareto.store.tables import read_scores, table_ok, write_rollouts, write_scores
@@ -31,9 +31,6 @@ if TYPE_CHECKING:
 
 COMPUTED = ("fluency", "kl")
 """Gold measures that come from log-probabilities rather than from a reward."""
-COMPUTED_PROMPTS = 32
-"""They are measured on the first sample of this many prompts at most: another pass of the base model over all
-completions would cost as much as drawing them, and their spread over prompts is small."""
 
 
 @dataclass
@@ -66,11 +63,8 @@ class Meter:
         progress: Callable[[int], None] = lambda done: None,
     ) -> Point:
         """Measure the soup with these coefficients, or read back what was measured, and save its point."""
-        key = self._key(coefficients, split)
-        path = self.run.scores / f"{key}.parquet"
-        if not (table_ok(path) and table_ok(self.run.rollouts / path.name)):
-            self._sample_and_score(coefficients, split, key, progress)
-        columns = read_scores(path).columns
+        key = self.table(coefficients, split, progress)
+        columns = read_scores(self.run.scores / f"{key}.parquet").columns
         per_prompt = {
             n: prompt_means(column, self.recipe.evaluation.samples_per_prompt) for n, column in columns.items()
         }
@@ -93,50 +87,72 @@ class Meter:
         save_point(self.run, point)
         return point
 
-    def _key(self, coefficients: Mapping[str, float], split: Split) -> str:
+    def table(
+        self, coefficients: Mapping[str, float], split: Split, progress: Callable[[int], None] = lambda done: None
+    ) -> str:
+        """Name of the table with the per-prompt scores of a soup, made unless it is there."""
+
+        def draw_soup(prompts: Sequence[Prompt]) -> list[Rollout]:
+            with self.bank.policy(coefficients):
+                rollouts = sample(self.base, self.recipe, prompts, progress=progress)
+                self.bank.merge({})
+            return rollouts
+
+        made_of = {self.keys[k]: round(v, 12) for k, v in sorted(coefficients.items())}
+        return self.table_of(made_of, split, draw_soup)
+
+    def table_of(
+        self, policy: Mapping[str, Any], split: Split, draw_all: Callable[[Sequence[Prompt]], list[Rollout]]
+    ) -> str:
+        """Name of the table with the per-prompt scores of any policy, made unless it is there.
+
+        Args:
+            policy: plain data that names it; empty: the base.
+            split: whose prompts are answered.
+            draw_all: samples the policy as ``sample`` does, and leaves the live model the base.
+        """
+        prompts = self.prompts[split]
+        key = self._key(policy, split)
+        path = self.run.scores / f"{key}.parquet"
+        if not (table_ok(path) and table_ok(self.run.rollouts / path.name)):
+            rollouts = draw_all(prompts)
+            scores = score_rollouts(self.recipe, [*self.rewards, *self.gold], prompts, rollouts)
+            for failure in scores.failures:
+                self.report(failure)
+            names = [*self.recipe.names, *(f"gold:{g.name}" for g in self.gold)]
+            columns = dict(zip(names, scores.values.T, strict=True))
+            columns |= self._from_log_probabilities(prompts, rollouts, is_base=not policy)
+            write_rollouts(self.run.rollouts / path.name, rollouts)
+            write_scores(path, [r.prompt_id for r in rollouts], [r.sample for r in rollouts], columns)
+        return key
+
+    def _key(self, policy: Mapping[str, Any], split: Split) -> str:
         return fingerprint(
             {
                 "base": self.base.fingerprint,
                 "system": self.base.system,
-                "policy": {self.keys[k]: round(v, 12) for k, v in sorted(coefficients.items())},
+                "policy": dict(policy),
                 "prompts": [p.id for p in self.prompts[split]],
                 "sampling": self.recipe.sampling.model_dump(mode="json"),
                 "samples": self.recipe.evaluation.samples_per_prompt,
                 "objectives": [o.model_dump(mode="json") for o in self.recipe.objectives],
                 "gold": list(self.recipe.gold),
+                "kl_prompts": self.recipe.evaluation.kl_prompts,
                 "seed": self.recipe.seed,
             }
-        )
-
-    def _sample_and_score(
-        self, coefficients: Mapping[str, float], split: Split, key: str, progress: Callable[[int], None]
-    ) -> None:
-        prompts = self.prompts[split]
-        self.bank.merge(coefficients)
-        rollouts = sample(self.base, self.recipe, prompts, progress=progress)
-        self.bank.merge({})
-        scores = score_rollouts(self.recipe, [*self.rewards, *self.gold], prompts, rollouts)
-        for failure in scores.failures:
-            self.report(failure)
-        names = [*self.recipe.names, *(f"gold:{g.name}" for g in self.gold)]
-        columns = dict(zip(names, scores.values.T, strict=True))
-        columns |= self._from_log_probabilities(prompts, rollouts, is_base=not coefficients)
-        write_rollouts(self.run.rollouts / f"{key}.parquet", rollouts)
-        write_scores(
-            self.run.scores / f"{key}.parquet", [r.prompt_id for r in rollouts], [r.sample for r in rollouts], columns
         )
 
     def _from_log_probabilities(
         self, prompts: Sequence[Prompt], rollouts: Sequence[Rollout], is_base: bool
     ) -> dict[str, NDArray[np.float64]]:
-        """Fluency and KL, nats per token, of the first sample of ``COMPUTED_PROMPTS`` prompts.
+        """Fluency and KL, nats per token, of the first sample of ``evaluation.kl_prompts`` prompts.
 
         Fluency is log p_base / tokens. KL is the one-sample estimate (log p_policy − log p_base) / tokens on the
         policy's own completion, which truncated sampling biases a little downwards.
         """
         first = [i for i, r in enumerate(rollouts) if r.sample == 0]
         # Spread over the split, whose prompts are in the order of their hashes.
-        first = first[:: max(1, -(-len(first) // COMPUTED_PROMPTS))]
+        first = first[:: max(1, -(-len(first) // self.recipe.evaluation.kl_prompts))]
         own = np.array([rollouts[i].logp for i in first])
         if is_base:
             base = own
@@ -156,6 +172,7 @@ def sample(
     prompts: Sequence[Prompt],
     stream: str = "measure",
     progress: Callable[[int], None] = lambda done: None,
+    draw_with: Callable[[Sequence[Request]], Sequence[Drawn]] | None = None,
 ) -> list[Rollout]:
     """``evaluation.samples_per_prompt`` completions of every prompt from the policy that ``base`` carries.
 
@@ -165,6 +182,7 @@ def sample(
         prompts: the prompts.
         stream: names the random numbers; equal names, equal numbers.
         progress: called with the number of completions finished since the last call.
+        draw_with: draws one completion per request, in their order; default: from the live model.
 
     Returns:
         Those of a prompt next to each other, in the order of the prompts.
@@ -174,7 +192,8 @@ def sample(
         for p in prompts
         for k in range(recipe.evaluation.samples_per_prompt)
     ]
-    drawn = draw(base, [r for _, _, r in asked], recipe.sampling, progress)
+    requests = [r for _, _, r in asked]
+    drawn = draw_with(requests) if draw_with else draw(base, requests, recipe.sampling, progress)
     return [
         Rollout(prompt_id, k, "sampled", r.seed, decode(base, d.token_ids), d.token_ids, d.logp)
         for (prompt_id, k, r), d in zip(asked, drawn, strict=True)

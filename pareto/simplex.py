@@ -61,18 +61,32 @@ def parse_weights(text: str, names: Sequence[str]) -> tuple[float, ...]:
     Raises:
         ParetoError: as `check_weights`, and where the text is malformed or names an objective twice.
     """
-    weights: dict[str, float] = {}
+    return check_weights(parse_numbers(text, "weights", "helpful=.5,harmless=.5"), names)
+
+
+def parse_numbers(text: str, what: str, example: str) -> dict[str, float]:
+    """Numbers by name as typed on a command line, comma-separated ``name=number``.
+
+    Args:
+        text: as typed.
+        what: the option, for the error.
+        example: right text, for the error.
+
+    Raises:
+        ParetoError: where the text is malformed or gives a name twice.
+    """
+    numbers: dict[str, float] = {}
     for part in text.split(","):
         name, equals, number = (piece.strip() for piece in part.partition("="))
         if not (name and equals):
-            raise ParetoError(f"weights: '{part.strip()}' is not name=number, as in helpful=.5,harmless=.5")
-        if name in weights:
-            raise ParetoError(f"weights: '{name}' is given twice")
+            raise ParetoError(f"{what}: '{part.strip()}' is not name=number, as in {example}")
+        if name in numbers:
+            raise ParetoError(f"{what}: '{name}' is given twice")
         try:
-            weights[name] = float(number)
+            numbers[name] = float(number)
         except ValueError:
-            raise ParetoError(f"weights: '{number}' in '{part.strip()}' is not a number") from None
-    return check_weights(weights, names)
+            raise ParetoError(f"{what}: '{number}' in '{part.strip()}' is not a number") from None
+    return numbers
 
 
 def format_weights(w: Sequence[float], names: Sequence[str]) -> str:

@@ -12,7 +12,7 @@ import os
 import resource
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,29 +22,22 @@ import numpy as np
 
 from pareto import drivers
 from pareto.config import Recipe
+from pareto.drivers.trials import point_id
 from pareto.errors import ParetoError
 from pareto.front.frame import Frame
 from pareto.front.indicators import hypervolume
-from pareto.frontier import frontier, per_prompt, select
-from pareto.measure import Meter, score_rollouts
-from pareto.objectives.load import load_reward
-from pareto.objectives.score import Failure
-from pareto.prompts import load_prompts
-from pareto.records import Point, Prompt, Rollout, Split
-from pareto.rollouts.pool import make_pool, pool_key
+from pareto.records import Point
 from pareto.soups.weights import soup_of, unexplored
-from pareto.store.files import discard, fingerprint, sweep_leftovers, write_json
+from pareto.store.files import discard, sweep_leftovers, write_json
 from pareto.store.points import load_points
 from pareto.store.run import Run
 from pareto.store.study import StudyStore
-from pareto.store.tables import read_scores, table_ok, write_prompts, write_scores
-from pareto.training.train import Ground, Job, train
-from pareto.watch import Clock, Watcher
+from pareto.training.train import Job, train
+from pareto.watch import Watcher
+from pareto.workbench import Workbench, adder
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial, Trial
-
-    from pareto.models import Base
 
 
 def sweep(
@@ -97,73 +90,24 @@ class _Sweep:
     store: StudyStore
     watch: Watcher
 
-    def __post_init__(self) -> None:
-        self.clock = Clock(self.watch, self.run.log)
-
     # -- what every trial stands on ------------------------------------------------------------------------------
 
     def prepare(self) -> None:
         """Load the model, make the pool and its scores, measure the base, fix the normalisation."""
-        from pareto.models import context_check, load
-        from pareto.soups.bank import Bank
-        from pareto.training.adapters import shared_a
-
-        recipe = self.recipe
-        with self.clock.phase("load model and prompts"):
-            self.rewards = [load_reward(o) for o in recipe.objectives]
-            self.base: Base = load(recipe.model)
-            prompts = load_prompts(recipe.prompts, recipe.seed)
-            for p in prompts:
-                context_check(
-                    self.base,
-                    self.base.prompt_ids(p.text),
-                    recipe.sampling.max_new_tokens,
-                    recipe.prompts.max_tokens,
-                    f"prompt {p.id} of {p.source}",
-                )
-        splits: tuple[Split, ...] = ("train", "validation", "test")
-        self.prompts: dict[Split, list[Prompt]] = {s: [p for p in prompts if p.split == s] for s in splits}
-        # Before anything takes long: these tell the recipe's mistakes that only the libraries and the model know.
-        self.driver = drivers.make(recipe, self.store.study)
-        lora = recipe.training.lora
-        self.bank = Bank(self.base, lora, shared_a(self.base, lora, recipe.seed))
-        self.meter = Meter(self.run, recipe, self.base, self.bank, self.rewards, self.prompts, self._failure)
+        self.bench = Workbench(self.run, self.recipe, self.watch)
+        self.clock = self.bench.clock
+        # Before anything takes long: this tells the recipe's mistakes that only the libraries know.
+        self.driver = drivers.make(self.recipe, self.store.study)
         # One process makes what is shared; the others wait here and find it made.
         with self.store.lock():
-            write_prompts(self.run.path / "prompts.parquet", prompts)
-            with self.clock.phase("roll out", len(self.prompts["train"])) as advance:
-                pool = make_pool(
-                    self.base, recipe, self.prompts["train"], self.run.rollouts, lambda done, _: advance(done)
-                )
-            with self.clock.phase("score the pool"):
-                key, raw = self._pool_scores(pool)
-            self.ground = Ground(self.base, recipe, self.rewards, self.prompts["train"], pool, raw, key)
-            with self.clock.phase("measure the base", self._rows("validation")) as advance:
-                base = self.meter.measure("base", "base", None, {}, "validation", progress=_adder(advance))
-            self.frame = self._fixed_frame(base)
-        self.ground.scores = self.frame.normalise(raw)
-
-    def _pool_scores(self, pool: list[Rollout]) -> tuple[str, np.ndarray]:
-        recipe = self.recipe
-        objectives = [o.model_dump(mode="json") for o in recipe.objectives]
-        key = fingerprint({"pool": pool_key(self.base, recipe, self.prompts["train"]), "objectives": objectives})
-        path = self.run.scores / f"{key}.parquet"
-        if not table_ok(path):
-            scores = score_rollouts(recipe, self.rewards, self.prompts["train"], pool)
-            for failure in scores.failures:
-                self._failure(failure)
-            columns = dict(zip(recipe.names, scores.values.T, strict=True))
-            write_scores(path, [r.prompt_id for r in pool], [r.sample for r in pool], columns)
-        columns = read_scores(path).columns
-        return key, np.stack([columns[n] for n in recipe.names], axis=1)
+            _ = self.bench.pool_scores
+            self.bench.frame = self._fixed_frame(self.bench.measured_base())
 
     def _fixed_frame(self, base: Point) -> Frame:
         """The normalisation and the reference point: set once, before the first trial, and read ever after."""
         stored = self.store.attr("frame")
         if stored is None:
-            signs = tuple(float(r.sign) for r in self.rewards)
-            frame = Frame.from_base(self.recipe.names, signs, per_prompt(self.run, base), self.recipe.evaluation.margin)
-            self.store.set_attr("frame", frame.to_json())
+            self.store.set_attr("frame", self.bench.new_frame(base).to_json())
             stored = self.store.attr("frame")
         write_json(self.run.path / "frame.json", stored)
         return Frame.from_json(stored)
@@ -177,7 +121,7 @@ class _Sweep:
             for finished in self.complete():
                 self._adapter(finished)
                 self._told(self._point(finished))
-            advance(len(self.complete()))
+            advance(self._trained())
             while True:
                 with self.store.lock():
                     orphans = self.store.orphans()
@@ -186,7 +130,7 @@ class _Sweep:
                         self.store.claim(trial.number)
                 if trial is not None:
                     self._carry(trial)
-                    advance(len(self.complete()))
+                    advance(self._trained())
                 # In this order: a trial that fails between the two looks is to be asked again.
                 elif (worker or not self._running()) and driver.finished():
                     return
@@ -198,6 +142,9 @@ class _Sweep:
         from optuna.trial import TrialState
 
         return self.store.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+
+    def _trained(self) -> int:
+        return sum(t.user_attrs["kind"] != "soup" for t in self.complete())
 
     def _running(self) -> list[FrozenTrial]:
         from optuna.trial import TrialState
@@ -217,7 +164,8 @@ class _Sweep:
             if self._all_failed():
                 raise
         else:
-            drivers.tell(self.store.study, trial, self._values(point), self._violations(point))
+            values, se = self.bench.normalised(point), self.bench.normalised_se(point)
+            drivers.tell(self.store.study, trial, values, self._violations(point), se)
             self.run.log("trial", trial=trial.number, point=point.id, mean=point.mean, kl=point.kl)
             self._told(point)
         finally:
@@ -231,29 +179,35 @@ class _Sweep:
         return len(states) > 1 and all(s == TrialState.FAIL for s in states)
 
     def _adapter(self, trial: Trial | FrozenTrial) -> None:
-        """Make sure that the trial's adapter is there, whole, and in the bank."""
+        """Make sure that the trial's adapter, or those of the soup that it looks at, are whole and in the bank."""
+        if trial.user_attrs["kind"] == "soup":
+            self._gather(trial.user_attrs["coefficients"])
+            return
         name = point_id(trial)
         proposal = drivers.proposal(trial)
-        start = {} if trial.user_attrs["kind"] == "expert" else self._start(proposal.weights)
-        job = Job(proposal.weights, proposal.settings, {self.meter.keys[k]: v for k, v in start.items()})
+        start = self._start(trial)
+        self._gather(start)
+        bank, keys = self.bench.bank, self.bench.meter.keys
+        job = Job(proposal.weights, proposal.settings, {keys[k]: v for k, v in start.items()})
         with self.clock.inner("train", name) as advance:
-            b = self.bank.mixture(start) if start else None
-            self.bank.merge({})
-            folder = train(self.ground, job, b, self.run.adapters, advance)
-        self.bank.add(name, folder)
-        self.meter.keys[name] = folder.name
+            b = bank.mixture(start) if start else None
+            bank.merge({})
+            folder = train(self.bench.ground, job, b, self.run.adapters, advance)
+        self.bench.join(name, folder.name)
 
-    def _start(self, weights: tuple[float, ...]) -> dict[str, float]:
-        """The soup of experts that training at these weights starts from; empty: the base."""
-        if self.recipe.training.start == "base":
+    def _start(self, trial: Trial | FrozenTrial) -> dict[str, float]:
+        """The soup that a trial's training starts from; empty: the base."""
+        if trial.user_attrs["kind"] == "expert" or self.recipe.training.start == "base":
             return {}
+        start: dict[str, float] | None = trial.user_attrs.get("start")
+        if start is not None:
+            return start
         self._wait_for_experts()
-        experts = self._experts()
-        return soup_of(dict(zip(self.recipe.names, weights, strict=True)), experts, self.recipe.soups.scale)
+        return soup_of(trial.user_attrs["weights"], self._experts(), self.recipe.soups.scale)
 
     def _wait_for_experts(self) -> None:
         """Until no other process trains an expert; one whose process was killed is carried on here."""
-        while any(t.user_attrs["kind"] == "expert" and not self._mine(t) for t in self._running()):
+        while any(t.user_attrs["kind"] == "expert" and not self.store.holds(t.number) for t in self._running()):
             with self.store.lock():
                 trials, orphans = self.store.study.trials, self.store.orphans()
                 orphan = next((trials[n] for n in orphans if trials[n].user_attrs["kind"] == "expert"), None)
@@ -264,76 +218,61 @@ class _Sweep:
             else:
                 time.sleep(0.5)
 
+    def _gather(self, names: Collection[str]) -> None:
+        """Put the adapters of finished trials into the bank, by their points' ids; any process may have made them."""
+        for trial in self.complete():
+            if point_id(trial) in names and point_id(trial) not in self.bench.meter.keys:
+                self._adapter(trial)
+
     def _experts(self) -> dict[str, str]:
         """Objective → its expert's name in the bank."""
-        experts: dict[str, str] = {}
-        for trial in self.complete():
-            if trial.user_attrs["kind"] == "expert":
-                if point_id(trial) not in self.bank.adapters:
-                    self._adapter(trial)
-                experts[_strongest(trial)] = point_id(trial)
+        named = (point_id(t) for t in self.complete() if t.user_attrs["kind"] == "expert")
+        experts = {name.removeprefix("expert-"): name for name in named}
+        self._gather(experts.values())
         return experts
 
-    def _mine(self, trial: FrozenTrial) -> bool:
-        return self.store.holds(trial.number)
-
     def _point(self, trial: Trial | FrozenTrial) -> Point:
-        name = point_id(trial)
+        name, kind = point_id(trial), trial.user_attrs["kind"]
         with self.clock.inner("measure", name) as advance:
-            return self.meter.measure(
+            return self.bench.meter.measure(
                 name,
-                trial.user_attrs["kind"],
+                kind,
                 trial.user_attrs["weights"],
-                {name: 1.0},
+                trial.user_attrs["coefficients"] if kind == "soup" else {name: 1.0},
                 "validation",
                 trial.number,
-                _adder(lambda done: advance(done, self._rows("validation"))),
+                adder(lambda done: advance(done, self.bench.rows("validation"))),
             )
-
-    def _values(self, point: Point) -> list[float]:
-        mean = np.array([point.mean[n] for n in self.recipe.names])
-        return self.frame.normalise(mean).tolist()  # type: ignore[no-any-return]
 
     def _violations(self, point: Point) -> list[float]:
         """One number per priority, at most 0 where it is kept, in the objective's own units."""
-        signs = dict(zip(self.recipe.names, self.frame.signs, strict=True))
+        signs = dict(zip(self.recipe.names, self.bench.frame.signs, strict=True))
         return [signs[p.objective] * (p.at_least - point.mean[p.objective]) for p in self.recipe.priorities]
 
     # -- after the trials ----------------------------------------------------------------------------------------
 
     def finish(self) -> None:
         """Soups on validation, then the selected points on test, then the front."""
-        for trial in self.complete():
-            if point_id(trial) not in self.bank.adapters:
-                self._adapter(trial)
+        self._gather({point_id(t) for t in self.complete()})
         self._soups()
-        chosen = set(select(self.run, load_points(self.run), self.frame))
-        validation = [p for p in load_points(self.run) if p.split == "validation"]
-        wanted = [p for p in validation if p.kind in ("base", "expert") or p.id in chosen]
-        rows = self._rows("test")
-        with self.clock.phase("measure on test", rows * len(wanted)) as advance:
-            for i, p in enumerate(wanted):
-                self.meter.measure(p.id, p.kind, p.weights, p.coefficients, "test", p.trial, _adder(advance, rows * i))
-                advance(rows * (i + 1))
-        with self.clock.phase("analyse the front"):
-            found = frontier(self.run)
-            write_json(self.run.path / "front.json", found.document())
-            self.watch.hypervolume(found.statistics.hypervolume.value)
+        self.watch.hypervolume(self.bench.report().statistics.hypervolume.value)
 
     def _soups(self) -> None:
         experts = self._experts()
         if not experts or not self.recipe.soups.count:
             return
+        backbones = self.recipe.driver.method == "backbone"
+        trained = {n: t.user_attrs["weights"] for t in self.complete() for n in experts if experts[n] == point_id(t)}
         tried = [tuple(t.user_attrs["weights"].values()) for t in self.complete()]
         asked = unexplored(len(self.recipe.names), tried, self.recipe.soups.count)
-        rows = self._rows("validation")
+        rows = self.bench.rows("validation")
         with self.clock.phase("measure soups", rows * len(asked)) as advance:
             for i, weights in enumerate(asked):
                 named = dict(zip(self.recipe.names, weights, strict=True))
-                coefficients = soup_of(named, experts, self.recipe.soups.scale)
-                name = f"soup-{i}"
-                point = self.meter.measure(
-                    name, "soup", named, coefficients, "validation", progress=_adder(advance, rows * i)
+                coefficients = soup_of(named, experts, self.recipe.soups.scale, trained if backbones else None)
+                progress = adder(advance, rows * i)
+                point = self.bench.meter.measure(
+                    f"soup-{i}", "soup", named, coefficients, "validation", progress=progress
                 )
                 advance(rows * (i + 1))
                 self._told(point)
@@ -343,39 +282,8 @@ class _Sweep:
     def _told(self, point: Point) -> None:
         self.watch.trial(point)
         points = [p for p in load_points(self.run) if p.split == "validation" and p.kind != "base"]
-        means = np.array([[p.mean[n] for n in self.recipe.names] for p in points])
-        self.watch.hypervolume(hypervolume(self.frame.normalise(means), np.array(self.frame.reference)))
-
-    def _failure(self, failure: Failure) -> None:
-        self.watch.note(f"reward {failure.objective} {failure.reason} (row {failure.row}); the row is masked")
-        self.run.log("reward failed", objective=failure.objective, row=failure.row, reason=failure.reason)
-
-    def _rows(self, split: Split) -> int:
-        return len(self.prompts[split]) * self.recipe.evaluation.samples_per_prompt
-
-
-def point_id(trial: Trial | FrozenTrial) -> str:
-    """A trial's name among the points: ``expert-<objective>`` or ``trial-<number>``."""
-    if trial.user_attrs["kind"] == "expert":
-        return f"expert-{_strongest(trial)}"
-    return f"trial-{trial.number}"
-
-
-def _strongest(trial: Trial | FrozenTrial) -> str:
-    weights: dict[str, float] = trial.user_attrs["weights"]
-    return max(weights, key=lambda n: weights[n])
-
-
-def _adder(advance: Callable[[int], None], start: int = 0) -> Callable[[int], None]:
-    """Turn steps into a running total."""
-    total = start
-
-    def add(step: int) -> None:
-        nonlocal total
-        total += step
-        advance(total)
-
-    return add
+        values = np.array([self.bench.normalised(p) for p in points])
+        self.watch.hypervolume(hypervolume(values, np.array(self.bench.frame.reference)))
 
 
 @contextmanager

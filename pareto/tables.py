@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+HANDFUL = 5
+"""Rows measured on validation only are listed up to so many; more are counted."""
+
 
 def front_table(document: dict[str, Any]) -> str:
     """Rows of points, the front first, then the measures of the whole front.
@@ -13,6 +16,9 @@ def front_table(document: dict[str, Any]) -> str:
     """
     names = document["objectives"]
     rows = sorted(document["points"], key=lambda r: (not r["on_front"], r["split"] != "test", r["kind"] != "base"))
+    left_out = sum(r["split"] != "test" for r in rows)
+    if left_out > HANDFUL:
+        rows = [r for r in rows if r["split"] == "test"]
     header = ["", "point", *names, "fluency", "KL", "P(front)"]
     body = [
         [
@@ -32,6 +38,8 @@ def front_table(document: dict[str, Any]) -> str:
         )
         for line in [header, *body]
     ]
+    if left_out > HANDFUL:
+        lines.append(f"{left_out} more measured on validation only")
     h, b = document["hypervolume"], document["base_hypervolume"]
     lines += [
         "",
@@ -58,3 +66,47 @@ def bench_table(result: dict[str, Any]) -> str:
     lines.append("")
     lines += [f"{name:34} {value:.3g}" for name, value in result["figures"].items()]
     return "\n".join(lines)
+
+
+def soup_table(result: dict[str, Any]) -> str:
+    """``pareto bench soup`` as text: a block for each part, then the figures."""
+    columns = {
+        "switch": ("way", "layers", "adapters", "seconds", "ratio", "error", "exact"),
+        "generation": ("way", "tokens_per_second", "base_tokens_per_second", "ratio"),
+        "grid": ("way", "lambdas", "prompts", "seconds", "ratio"),
+        "batch": ("way", "lambdas", "prompts", "seconds", "merged_seconds", "ratio"),
+        "adapters": (
+            "way",
+            "adapters",
+            "seconds",
+            "peft_seconds",
+            "ratio",
+            "bytes",
+            "peft_bytes",
+            "grown",
+            "peft_grown",
+        ),
+    }
+    lines = [f"{result['bench']}, {result['model']}, on {result['hardware']}, {result['date']}"]
+    for part, names in columns.items():
+        body = [[_cell(row[n]) for n in names] for row in result["rows"] if row["part"] == part]
+        if body:
+            lines += ["", *_aligned([[part, *names[1:]], *body])]
+    lines.append("")
+    lines += [f"{name:34} {value:.3g}" for name, value in result["figures"].items()]
+    return "\n".join(lines)
+
+
+def _aligned(table: list[list[str]]) -> list[str]:
+    """Columns of equal width, the first to the left."""
+    widths = [max(len(line[k]) for line in table) for k in range(len(table[0]))]
+    return [
+        "  ".join(cell.rjust(w) if k else cell.ljust(w) for k, (cell, w) in enumerate(zip(line, widths, strict=True)))
+        for line in table
+    ]
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -51,7 +51,7 @@ def place(text: str, part: str, occurrence: int = 1) -> str:
         ),
         ("trials: 4", "trials: 0", "trials: 0", "greater than or equal to 1"),
         ("rank: 4", "rank: four", "rank: four", "valid integer"),
-        ("family: lattice", "family: latice", "family", "'lattice', 'optuna' or 'pymoo'"),
+        ("family: lattice", "family: latice", "family", "'lattice', 'optuna', 'pymoo' or 'adaptive'"),
         ("[0.4, 0.2, 0.4]", "[0.4, 0.2, 0.5]", "fractions", "sum to 1, these sum to 1.1"),
         (
             "packaged: sums,",

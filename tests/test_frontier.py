@@ -276,3 +276,15 @@ def test_the_table_marks_the_front_and_what_is_measured_on_validation_only(full)
     }
     assert "hypervolume 10.50 (10.50 to 10.50); base alone 1.00 (1.00 to 1.00)" in table
     assert "expert-cost beats the base on its own objective by +3.000" in table
+
+
+def test_many_points_measured_on_validation_only_are_counted_in_one_line(full):
+    for k in range(5):
+        put(full, f"soup-1{k}", "validation", 10.5, 4.8)
+    table = front_table(frontier(full).document())
+    assert "6 more measured on validation only" in table
+    assert "(validation)" not in table
+    (full.points / "soup-14.validation.json").unlink()
+    table = front_table(frontier(full).document())
+    assert "more measured" not in table
+    assert table.count("(validation)") == 5

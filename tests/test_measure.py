@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from pareto.config import Recipe
-from pareto.measure import COMPUTED_PROMPTS, Meter
+from pareto.measure import Meter
 from pareto.objectives.load import Reward
 from pareto.records import Prompt
 from pareto.soups.bank import Bank
@@ -92,7 +92,7 @@ def test_a_point_is_the_mean_over_prompts_of_the_mean_over_samples(meter):
 def test_fluency_and_divergence_come_from_the_models_own_logits(meter):
     point = meter.measure("soup-0", "soup", {"residue": 1.0, "parity": 0.0}, {"x": 0.7, "y": 0.4}, "test")
     first = [r for r in rollouts_of(meter, point) if r.sample == 0]
-    assert len(first) <= COMPUTED_PROMPTS
+    assert len(first) <= meter.recipe.evaluation.kl_prompts
     prompts = [meter.base.prompt_ids(t) for t in TEXTS]
     tokens = np.array([len(r.token_ids) for r in first])
     under_base = np.array([logp(meter.base, p, r.token_ids) for p, r in zip(prompts, first, strict=True)])

@@ -1,4 +1,4 @@
-"""The part that all drivers share: corners first, failures once more, then the family, within the budget."""
+"""The part that all drivers share: experts first, failures once more, then the family, within the budget."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import optuna
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from pareto.config import Recipe
-from pareto.drivers.trials import Candidate, Key, attributes, create, key, proposal, space, sticks_of
+from pareto.drivers.trials import Candidate, Key, attributes, candidate_of, create, key, space, sticks_of
 from pareto.errors import ParetoError
-from pareto.simplex import corners, from_sticks, to_sticks
+from pareto.simplex import Array, corners, from_sticks, to_sticks
 
 
 class Driver(Protocol):
@@ -31,7 +31,7 @@ class Driver(Protocol):
 
 
 class Family(Protocol):
-    """Proposes what comes after the corners; a pure function of the study's trials."""
+    """Proposes what comes after the first m adapters; a pure function of the study's trials."""
 
     def propose(self, trials: Sequence[FrozenTrial]) -> Candidate | None:
         """The next candidate that no trial has tried; None when waiting or exhausted."""
@@ -57,7 +57,12 @@ def make(recipe: Recipe, study: optuna.Study) -> Driver:
         raise ParetoError(
             f"driver.trials: {recipe.driver.trials} is too few; {m} objectives need at least {m}, one expert each"
         )
-    return _FamilyDriver(recipe, study, _family(recipe))
+    if recipe.driver.family == "adaptive":
+        from pareto.drivers.adaptive import Adaptive
+
+        adaptive = Adaptive(recipe)
+        return _FamilyDriver(recipe, study, adaptive, adaptive.first, adaptive.looks)
+    return _FamilyDriver(recipe, study, _family(recipe), corners(m), 0)
 
 
 def _family(recipe: Recipe) -> Family:
@@ -77,18 +82,20 @@ def _family(recipe: Recipe) -> Family:
 
 @final
 class _FamilyDriver:
-    """A family within its budget."""
+    """A family within its budget of adapters to train and soups to look at, after the first m adapters."""
 
-    def __init__(self, recipe: Recipe, study: optuna.Study, family: Family) -> None:
+    def __init__(self, recipe: Recipe, study: optuna.Study, family: Family, first: Array, looks: int) -> None:
         self._recipe = recipe
         self._study = study
         self._family = family
+        self._first = first
+        self._looks = looks
 
     def ask(self) -> Trial | None:
         trials = self._study.get_trials(deepcopy=False)
         if self._spent(trials) and not _queued(trials):
             return None
-        candidate = self._again(trials) or self._corner(trials)
+        candidate = self._again(trials) or self._of_the_first(trials)
         if candidate is None and _queued(trials):
             return self._take_queued(trials)
         candidate = candidate or self._family.propose(_ours(trials))
@@ -100,38 +107,32 @@ class _FamilyDriver:
             return False
         if self._spent(trials):
             return True
-        return not (self._again(trials) or self._corner(trials)) and self._family.exhausted(_ours(trials))
+        return not (self._again(trials) or self._of_the_first(trials)) and self._family.exhausted(_ours(trials))
 
     def _spent(self, trials: Sequence[FrozenTrial]) -> bool:
         budget = self._recipe.driver.trials
         # As many proposals given up as there were to be: the trouble is not with the proposals.
         given_up = sum(len(failed) > 1 for failed in _failures(trials))
-        return sum(t.state != TrialState.FAIL for t in trials) >= budget or given_up >= budget
+        alive = [t for t in trials if t.state != TrialState.FAIL]
+        looks = sum(t.user_attrs.get("kind") == "soup" for t in alive)
+        return (len(alive) - looks >= budget and looks >= self._looks) or given_up >= budget
 
     def _again(self, trials: Sequence[FrozenTrial]) -> Candidate | None:
         """A proposal whose only trial failed, to be asked once more as it was."""
         for failed in _failures(trials):
             if len(failed) == 1:
-                asked, attrs = proposal(failed[0]), failed[0].user_attrs
-                return Candidate(
-                    index=attrs["index"],
-                    weights=asked.weights,
-                    sticks=sticks_of(failed[0], len(asked.weights)),
-                    settings=asked.settings,
-                    proposed_by=attrs["proposed_by"],
-                    memory={k: v for k, v in failed[0].system_attrs.items() if not k.startswith("constraints")},
-                )
+                return candidate_of(failed[0])
         return None
 
-    def _corner(self, trials: Sequence[FrozenTrial]) -> Candidate | None:
-        """The first corner that no trial has tried."""
+    def _of_the_first(self, trials: Sequence[FrozenTrial]) -> Candidate | None:
+        """The next of the first m, the corners for most families, that no trial has tried."""
         tried = {t.user_attrs["index"] for t in _ours(trials)}
-        for index, corner in enumerate(corners(len(self._recipe.objectives))):
+        for index, weights in enumerate(self._first):
             if index not in tried:
                 return Candidate(
                     index=index,
-                    weights=tuple(corner.tolist()),
-                    sticks=tuple(to_sticks(corner).tolist()),
+                    weights=tuple(weights.tolist()),
+                    sticks=tuple(to_sticks(weights).tolist()),
                     settings=self._default_settings(),
                     proposed_by=f"{self._recipe.driver.family}/{self._recipe.driver.method}",
                 )
@@ -150,9 +151,15 @@ class _FamilyDriver:
         """Start what a person enqueued, or what Optuna's own retry of a stale trial put back."""
         trial = self._study.ask(space(self._recipe))
         if "weights" not in trial.user_attrs:
-            weights = from_sticks(sticks_of(trial, len(self._recipe.objectives))).tolist()
-            index = 1 + max(t.user_attrs["index"] for t in _ours(trials))
-            for name, value in attributes(self._recipe, weights, "queue", index).items():
+            sticks = sticks_of(trial, len(self._recipe.objectives))
+            queued = Candidate(
+                index=1 + max(t.user_attrs["index"] for t in _ours(trials)),
+                weights=tuple(from_sticks(sticks).tolist()),
+                sticks=sticks,
+                settings={},
+                proposed_by="queue",
+            )
+            for name, value in attributes(self._recipe, queued).items():
                 trial.set_user_attr(name, value)
         return trial
 
@@ -170,5 +177,5 @@ def _failures(trials: Sequence[FrozenTrial]) -> list[list[FrozenTrial]]:
     """The failed trials of each proposal that has no other trial, oldest proposal first."""
     groups: dict[Key, list[FrozenTrial]] = {}
     for trial in _ours(trials):
-        groups.setdefault(key(proposal(trial)), []).append(trial)
+        groups.setdefault(key(candidate_of(trial)), []).append(trial)
     return [group for group in groups.values() if all(t.state == TrialState.FAIL for t in group)]

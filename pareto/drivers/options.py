@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -32,3 +33,16 @@ def whole(options: Mapping[str, Any], name: str, default: int, least: int) -> in
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
         raise ParetoError(f"driver.options.{name}: {value!r} is not a whole number of at least {least}")
     return value
+
+
+def number(options: Mapping[str, Any], name: str, default: float, above: float, most: float = math.inf) -> float:
+    """An option that is a number.
+
+    Raises:
+        ParetoError: where it is something else, not above ``above``, or more than ``most``.
+    """
+    value = options.get(name, default)
+    if not isinstance(value, int | float) or isinstance(value, bool) or not above < value <= most or value == math.inf:
+        upper = "" if most == math.inf else f" and at most {most:g}"
+        raise ParetoError(f"driver.options.{name}: {value!r} is not a number above {above:.3g}{upper}")
+    return float(value)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import optuna
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
@@ -17,8 +17,10 @@ from pareto.errors import ParetoError
 from pareto.records import Proposal
 
 Name = TypeVar("Name")
-Key = tuple[tuple[float, ...], tuple[tuple[str, float], ...]]
-"""Weights to six decimals and settings to six digits: proposals with equal keys are the same."""
+Kind = Literal["expert", "trained", "soup"]
+Items = tuple[tuple[str, float], ...]
+Key = tuple[tuple[float, ...], Items, Items]
+"""Weights to six decimals, settings and coefficients to six digits: proposals with equal keys are the same."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,17 @@ class Candidate:
     """Family and method, e.g. ``lattice/das-dennis``."""
     memory: dict[str, Any] = field(default_factory=dict)
     """System attributes of the trial: what a sampler must find again at its next proposal."""
+    coefficients: dict[str, float] = field(default_factory=dict)
+    """Adapter's point id → λ of the soup that is only measured; empty: an adapter is trained."""
+    start: dict[str, float] | None = None
+    """Coefficients of the soup that training starts from; None: training's own choice."""
+
+    @property
+    def kind(self) -> Kind:
+        """``soup`` trains nothing; the first m of the sequence are the experts."""
+        if self.coefficients:
+            return "soup"
+        return "expert" if self.index < len(self.weights) else "trained"
 
 
 def space(recipe: Recipe) -> dict[str, BaseDistribution]:
@@ -71,7 +84,7 @@ def create(study: optuna.Study, recipe: Recipe, candidate: Candidate) -> Trial:
             state=TrialState.RUNNING,
             params=sticks | candidate.settings,
             distributions=space(recipe),
-            user_attrs=attributes(recipe, candidate.weights, candidate.proposed_by, candidate.index),
+            user_attrs=attributes(recipe, candidate),
             system_attrs=candidate.memory,
         )
     )
@@ -80,14 +93,34 @@ def create(study: optuna.Study, recipe: Recipe, candidate: Candidate) -> Trial:
     return Trial(study, newest._trial_id)
 
 
-def attributes(recipe: Recipe, weights: Sequence[float], proposed_by: str, index: int) -> dict[str, Any]:
-    """The user attributes that every trial carries; the first m of the sequence are the corners, the experts."""
-    return {
-        "weights": dict(zip(recipe.names, map(float, weights), strict=True)),
-        "kind": "expert" if index < len(weights) else "trained",
-        "proposed_by": proposed_by,
-        "index": index,
+def attributes(recipe: Recipe, candidate: Candidate) -> dict[str, Any]:
+    """The user attributes that every trial carries, and ``coefficients`` and ``start`` where the candidate has them."""
+    attrs: dict[str, Any] = {
+        "weights": dict(zip(recipe.names, map(float, candidate.weights), strict=True)),
+        "kind": candidate.kind,
+        "proposed_by": candidate.proposed_by,
+        "index": candidate.index,
     }
+    if candidate.coefficients:
+        attrs["coefficients"] = candidate.coefficients
+    if candidate.start is not None:
+        attrs["start"] = candidate.start
+    return attrs
+
+
+def candidate_of(trial: FrozenTrial) -> Candidate:
+    """What a trial of a driver was before it came into the study."""
+    asked, attrs = proposal(trial), trial.user_attrs
+    return Candidate(
+        index=attrs["index"],
+        weights=asked.weights,
+        sticks=sticks_of(trial, len(asked.weights)),
+        settings=asked.settings,
+        proposed_by=attrs["proposed_by"],
+        memory={k: v for k, v in trial.system_attrs.items() if not k.startswith("constraints")},
+        coefficients=attrs.get("coefficients", {}),
+        start=attrs.get("start"),
+    )
 
 
 def proposal(trial: Trial | FrozenTrial) -> Proposal:
@@ -96,8 +129,20 @@ def proposal(trial: Trial | FrozenTrial) -> Proposal:
     return Proposal(tuple(trial.user_attrs["weights"].values()), settings)
 
 
+def point_id(trial: Trial | FrozenTrial) -> str:
+    """A trial's name among the points: ``expert-<objective>``, ``look-<number>`` of a soup, or ``trial-<number>``."""
+    if trial.user_attrs["kind"] == "expert":
+        weights: dict[str, float] = trial.user_attrs["weights"]
+        return f"expert-{max(weights, key=lambda n: weights[n])}"
+    return f"look-{trial.number}" if trial.user_attrs["kind"] == "soup" else f"trial-{trial.number}"
+
+
 def tell(
-    study: optuna.Study, trial: Trial | FrozenTrial, values: Sequence[float] | None, constraints: Sequence[float] = ()
+    study: optuna.Study,
+    trial: Trial | FrozenTrial,
+    values: Sequence[float] | None,
+    constraints: Sequence[float] = (),
+    se: Sequence[float] | None = None,
 ) -> None:
     """Finish a running trial.
 
@@ -109,6 +154,7 @@ def tell(
         constraints: one number per priority, in order; 0 or less where it is kept. Optuna's samplers read
             them as ``priority_<k>``, and people as the user attribute ``violations`` (optuna-dashboard does
             not show the former).
+        se: standard errors of the values in the same units, shape (m,); the adaptive driver reads them.
 
     Raises:
         ValueError: where the number of values is not that of the objectives.
@@ -124,6 +170,8 @@ def tell(
         if f"priority_{k}" not in live.constraints:
             live.set_constraint(f"priority_{k}", value)
     live.set_user_attr("violations", [max(0.0, float(value)) for value in constraints])
+    if se is not None:
+        live.set_user_attr("se", list(map(float, se)))
     study.tell(trial.number, list(map(float, values)))
 
 
@@ -132,15 +180,19 @@ def sticks_of(trial: Trial | FrozenTrial, m: int) -> tuple[float, ...]:
     return tuple(trial.params[f"stick_{k}"] for k in range(m - 1))
 
 
-def key(asked: Proposal | Candidate) -> Key:
+def key(candidate: Candidate) -> Key:
     """What makes two proposals the same."""
-    weights = tuple(round(w, 6) + 0.0 for w in asked.weights)
-    return weights, tuple(sorted((name, float(f"{value:.6g}")) for name, value in asked.settings.items()))
+    weights = tuple(round(w, 6) + 0.0 for w in candidate.weights)
+    return weights, _items(candidate.settings), _items(candidate.coefficients)
+
+
+def _items(numbers: Mapping[str, float]) -> Items:
+    return tuple(sorted((name, float(f"{value:.6g}")) for name, value in numbers.items()))
 
 
 def known(trials: Sequence[FrozenTrial]) -> dict[Key, FrozenTrial]:
     """Proposal → its trial; of several, the newest that did not fail, or else the newest."""
-    return _newest(trials, lambda trial: key(proposal(trial)))
+    return _newest(trials, lambda trial: key(candidate_of(trial)))
 
 
 def by_index(trials: Sequence[FrozenTrial]) -> dict[int, FrozenTrial]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from pareto.config import Recipe
@@ -12,6 +12,7 @@ from pareto.models import context_check, load
 from pareto.records import Point
 from pareto.rollouts.sampling import stream
 from pareto.soups.bank import Bank
+from pareto.soups.members import soup_point
 from pareto.soups.weights import soup_of
 from pareto.store.files import folder_ok
 from pareto.store.points import load_points
@@ -42,10 +43,16 @@ class Policy:
             sampling = sampling.model_copy(update={"max_new_tokens": max_new_tokens})
         ids = self.base.prompt_ids(prompt)
         context_check(self.base, ids, sampling.max_new_tokens, self.base.context, "prompt")
-        self.bank.merge(self.coefficients)
         tokens: list[int] = []
         shown = ""
-        for token in stream(self.base, ids, seed, sampling):
+        drawn = stream(self.base, ids, seed, sampling)
+        while True:
+            # Held while the model computes and never while the caller reads, who may stop reading or go on in
+            # another thread. Merging again costs nothing unless somebody else took the model in between.
+            with self.bank.policy(self.coefficients):
+                token = next(drawn, None)
+            if token is None:
+                return
             tokens.append(token)
             text = str(self.base.tokenizer.decode(tokens, skip_special_tokens=True))
             if not text.endswith("\ufffd"):  # half of a character: wait for the rest
@@ -53,8 +60,8 @@ class Policy:
                 shown = text
 
     def update(self) -> tuple[State, State]:
-        """(A, B) of this policy's adapter."""
-        return self.bank.a, self.bank.mixture(self.coefficients)
+        """(A, B) of this policy's adapter; of a higher rank where an adapter in it has an A of its own."""
+        return self.bank.update(self.coefficients)
 
 
 def open_policy(run: Run, point: Point) -> Policy:
@@ -78,13 +85,22 @@ def open_policy(run: Run, point: Point) -> Policy:
 
 
 def weights_point(run: Run, weights: tuple[float, ...]) -> Point:
-    """The soup of the run's experts at these weights, unmeasured.
+    """The soup that serves these weights, unmeasured: what the run's map says, else one of its experts by rule.
+
+    Returns:
+        Its id tells which: ``map`` or ``soup``.
 
     Raises:
-        ParetoError: an expert that the weights need is not trained yet.
+        ParetoError: the map is damaged or of other adapters; or there is none, and an expert that the weights need is
+            not trained yet.
     """
+    from pareto.soups.frontier_map import FILE, FrontierMap
+
     recipe = run.recipe
     named = dict(zip(recipe.names, weights, strict=True))
+    if (run.path / FILE).is_file():
+        found = FrontierMap.load(run).at(named)
+        return replace(soup_point(run, found["coefficients"]), id="map", weights=named)
     experts = {p.id.removeprefix("expert-"): p for p in load_points(run) if p.kind == "expert"}
     for name, weight in named.items():
         if weight > 0 and name not in experts:

@@ -8,9 +8,10 @@ and the log-probability of every token is kept, which is the reference that DPO 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -42,19 +43,34 @@ class Drawn:
     """Sum of log-probabilities under the sampling policy at temperature 1, nats."""
 
 
+class Rows(Protocol):
+    """A batch in which every row carries its own policy."""
+
+    @property
+    def policies(self) -> Sequence[Hashable]:
+        """What each row carries; equal ones give the same logits."""
+        ...
+
+    def keep(self, index: torch.Tensor) -> None:
+        """Make the batch these rows of what it is now: some left out, or some repeated."""
+        ...
+
+
 def draw(
     base: Base,
     requests: Sequence[Request],
     sampling: Sampling,
     progress: Callable[[int], None] = lambda done: None,
+    carry: Callable[[Sequence[int]], AbstractContextManager[Rows]] | None = None,
 ) -> list[Drawn]:
-    """Draw one completion per request; requests with the same prompt share its prefill.
+    """Draw one completion per request; requests with the same prompt (and policy) share its prefill.
 
     Args:
         base: the live model, with whatever adapter is merged into it.
         requests: in any order; batched by prompt length.
         sampling: temperature, top-k, top-p (applied in that order, as transformers does) and the cap.
         progress: called with the number of completions finished since the last call.
+        carry: where rows differ in policy: makes the model carry those of the requests with these indices.
 
     Returns:
         One per request, in the order of the requests.
@@ -64,15 +80,17 @@ def draw(
     out: list[Drawn | None] = [None] * len(requests)
     for start in range(0, len(order), size):
         rows = order[start : start + size]
-        for row, drawn in zip(rows, _draw_batch(base, [requests[i] for i in rows], sampling), strict=True):
-            out[row] = drawn
+        with carry(rows) if carry else nullcontext() as carried:
+            drawn = _draw_batch(base, [requests[i] for i in rows], sampling, carried)
+        for row, completion in zip(rows, drawn, strict=True):
+            out[row] = completion
         progress(len(rows))
     return [d for d in out if d is not None]
 
 
 def stream(base: Base, ids: Sequence[int], seed: int, sampling: Sampling) -> Iterator[int]:
     """The tokens of one completion, one by one."""
-    decoder = _Decoder(base, [Request(tuple(ids), seed)], sampling)
+    decoder = Decoder(base, [Request(tuple(ids), seed)], sampling)
     while decoder.alive:
         tokens, _ = decoder.step()
         yield tokens[0]
@@ -121,8 +139,8 @@ def batch_size(base: Base, sampling: Sampling) -> int:
     return 160 if base.device.type == "cpu" else 512
 
 
-def _draw_batch(base: Base, requests: Sequence[Request], sampling: Sampling) -> list[Drawn]:
-    decoder = _Decoder(base, requests, sampling)
+def _draw_batch(base: Base, requests: Sequence[Request], sampling: Sampling, carried: Rows | None) -> list[Drawn]:
+    decoder = Decoder(base, requests, sampling, carried)
     tokens: list[list[int]] = [[] for _ in requests]
     logps = [0.0] * len(requests)
     while decoder.alive:
@@ -135,38 +153,47 @@ def _draw_batch(base: Base, requests: Sequence[Request], sampling: Sampling) -> 
     return [Drawn(tuple(t), p) for t, p in zip(tokens, logps, strict=True)]
 
 
-class _Decoder:
+class Decoder:
     """A batch of rows being decoded; rows that have ended are dropped from the cache."""
 
-    def __init__(self, base: Base, requests: Sequence[Request], sampling: Sampling) -> None:
+    def __init__(
+        self, base: Base, requests: Sequence[Request], sampling: Sampling, carried: Rows | None = None
+    ) -> None:
         import torch
 
-        self.base, self.sampling = base, sampling
+        self.base, self.sampling, self.carried = base, sampling, carried
         self.rows = list(range(len(requests)))
         self.step_index = 0
         self.uniform = np.stack([np.random.default_rng(r.seed).random(sampling.max_new_tokens) for r in requests])
-        unique = list(dict.fromkeys(r.ids for r in requests))
-        prompt_of = torch.tensor([unique.index(r.ids) for r in requests], device=base.device)
-        width = max(len(ids) for ids in unique)
+        policies = carried.policies if carried else [None] * len(requests)
+        wanted = [(r.ids, policy) for r, policy in zip(requests, policies, strict=True)]
+        unique = list(dict.fromkeys(wanted))
+        prompt_of = torch.tensor([unique.index(w) for w in wanted], device=base.device)
+        width = max(len(prompt) for prompt, _ in unique)
         ids = torch.full((len(unique), width), int(base.tokenizer.pad_token_id))
         mask = torch.zeros_like(ids)
-        for r, prompt in enumerate(unique):
+        for r, (prompt, _) in enumerate(unique):
             ids[r, width - len(prompt) :] = torch.tensor(prompt)
             mask[r, width - len(prompt) :] = 1
         ids, mask = ids.to(base.device), mask.to(base.device)
         positions = (mask.cumsum(1) - 1).clamp(min=0)
+        if carried:
+            carried.keep(torch.tensor([wanted.index(u) for u in unique]))
         with torch.inference_mode():
             out = base.model(
                 input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=True, logits_to_keep=1
             )
         self.cache = out.past_key_values
         self.cache.batch_select_indices(prompt_of)
+        if carried:
+            carried.keep(prompt_of)
         self.mask = mask[prompt_of]
         self.position = positions[prompt_of, -1:]
         self.logits = out.logits[prompt_of, -1]
 
     @property
     def alive(self) -> bool:
+        """Whether a row is left that has neither ended nor reached the cap."""
         return bool(self.rows) and self.step_index < self.sampling.max_new_tokens
 
     def step(self) -> tuple[list[int], list[float]]:
@@ -188,6 +215,8 @@ class _Decoder:
             self.rows = [self.rows[r] for r in keep]
             if keep:
                 self.cache.batch_select_indices(index)
+            if self.carried:
+                self.carried.keep(index)
             self.mask, self.position, chosen = self.mask[index], self.position[index], chosen[index]
         if not self.alive:
             return

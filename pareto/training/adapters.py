@@ -58,15 +58,24 @@ def shared_a(base: Base, lora: Lora, seed: int) -> State:
     """The A of every adapter of a run, drawn as PEFT draws it (Kaiming uniform, a = √5), from the run's seed."""
     import torch
 
-    wanted = set(lora.target_modules)
-    lowest = first_layer(base, lora)
     generator = torch.Generator().manual_seed(seed)
     out: State = {}
-    for name, module in base.model.named_modules():
-        if name.rsplit(".", 1)[-1] in wanted and layer_of(name) >= lowest:
-            a = torch.empty(lora.rank, module.in_features)
-            torch.nn.init.kaiming_uniform_(a, a=5**0.5, generator=generator)
-            out[name] = a
+    for name, module in adapted(base, lora).items():
+        out[name] = torch.empty(lora.rank, module.in_features)
+        torch.nn.init.kaiming_uniform_(out[name], a=5**0.5, generator=generator)
+    return out
+
+
+def adapted(base: Base, lora: Lora) -> dict[str, Any]:
+    """The modules that a run's adapters change, by name.
+
+    Raises:
+        ParetoError: the model has none of the recipe's names, or not so many layers.
+    """
+    wanted = set(lora.target_modules)
+    lowest = first_layer(base, lora)
+    modules = base.model.named_modules()
+    out = {name: m for name, m in modules if name.rsplit(".", 1)[-1] in wanted and layer_of(name) >= lowest}
     if not out:
         raise ParetoError(f"training.lora.target_modules: {base.name} has no module named {', '.join(sorted(wanted))}")
     return out
@@ -119,13 +128,24 @@ def take(model: PeftModel) -> tuple[State, State]:
 
 
 def write_adapter(out: Path, base: Base, lora: Lora, a: State, b: State, made_from: dict[str, Any]) -> None:
-    """Fill a folder with a PEFT adapter that plain PEFT loads, and ``pareto.json`` that says what made it."""
+    """Fill a folder with a PEFT adapter that plain PEFT loads, and ``pareto.json`` that says what made it.
+
+    The update is the run's alpha/rank · B A whatever the ranks. Where they are not the recipe's, all are brought to
+    the largest with zeros: not everything that reads PEFT's files knows a rank per module.
+    """
     from safetensors.torch import save
 
+    config = lora_config(base, lora)
+    rank = max(factor.size(0) for factor in a.values())
+    if any(factor.size(0) != lora.rank for factor in a.values()):
+        a = {k: _padded(v, 0, rank) for k, v in a.items()}
+        b = {k: _padded(v, 1, rank) for k, v in b.items()}
+        config.r, config.lora_alpha = rank, lora.alpha * rank / lora.rank  # type: ignore[assignment]
+    if a.keys() != adapted(base, lora).keys():
+        config.target_modules, config.layers_to_transform = sorted(a), None
     state = {f"base_model.model.{k}.lora_A.weight": v.contiguous() for k, v in a.items()}
     state |= {f"base_model.model.{k}.lora_B.weight": v.contiguous() for k, v in b.items()}
     write_bytes(out / "adapter_model.safetensors", save(state, metadata={"format": "pt"}))
-    config = lora_config(base, lora)
     config.base_model_name_or_path = base.name
     config.inference_mode = True
     config.save_pretrained(str(out))
@@ -172,6 +192,15 @@ def read_adapter(folder: Path, base: Base) -> tuple[State, State]:
 def _fits(a: Tensor, b: Tensor, shape: tuple[int, ...]) -> bool:
     """Whether B·A is an update of a matrix of this shape."""
     return a.dim() == b.dim() == 2 and (b.size(0), a.size(1)) == shape and a.size(0) == b.size(1)
+
+
+def _padded(factor: Tensor, dim: int, size: int) -> Tensor:
+    """The factor with zeros up to this size along a dimension."""
+    import torch
+
+    shape = list(factor.shape)
+    shape[dim] = size - shape[dim]
+    return torch.cat([factor, factor.new_zeros(shape)], dim)
 
 
 def mix(parts: list[tuple[float, State]]) -> State:

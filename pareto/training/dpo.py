@@ -36,18 +36,32 @@ class SharedDPOTrainer(DPOTrainer):
         return dataset
 
 
-def rows(prompt_ids: dict[str, list[int]], pool: Sequence[Rollout], comparisons: Sequence[Comparison]) -> Dataset:
-    """TRL's columns for comparisons of the pool."""
+def rows(
+    prompt_ids: dict[str, list[int]],
+    pool: Sequence[Rollout],
+    comparisons: Sequence[Comparison],
+    handicaps: Sequence[float] | None = None,
+) -> Dataset:
+    """TRL's columns for comparisons of the pool.
+
+    Args:
+        prompt_ids: prompt id → tokens.
+        pool: the candidates.
+        comparisons: pairs of them.
+        handicaps: one per comparison, nats: how much more the chosen must gain over the rejected than the loss asks
+            for by itself (a margin m of the loss is a handicap of m / β).
+    """
+    handicaps = handicaps or [0.0] * len(comparisons)
     return Dataset.from_list(
         [
             {
                 "prompt_ids": prompt_ids[c.prompt_id],
                 "chosen_ids": list(pool[c.chosen].token_ids),
                 "rejected_ids": list(pool[c.rejected].token_ids),
-                "ref_chosen_logps": pool[c.chosen].logp,
+                "ref_chosen_logps": pool[c.chosen].logp + handicap,
                 "ref_rejected_logps": pool[c.rejected].logp,
             }
-            for c in comparisons
+            for c, handicap in zip(comparisons, handicaps, strict=True)
         ]
     )
 
@@ -64,23 +78,25 @@ def train_dpo(
     seed: int,
     scratch: Path,
     progress: Callable[[int, int], None],
-) -> tuple[State, list[dict[str, float]]]:
-    """Train one adapter's B.
+    both: bool = False,
+) -> tuple[State, State, list[dict[str, float]]]:
+    """Train one adapter's B, or both of its factors.
 
     Args:
         base: the live model with nothing merged into it; left as it was.
         training: method settings.
         data: from ``rows``.
-        a: the shared A; asserted to be untouched at the end.
+        a: the shared A; asserted to be untouched at the end, unless both factors are trained.
         start: the B to start from, or ``None`` for zeros.
         trunk: the shared lower layers, or ``None`` to run all layers at every step.
         steps: optimiser steps.
         seed: of the order of the data.
         scratch: a folder that the trainer may write to; nothing in it is kept.
         progress: called with (steps done, steps in all).
+        both: train A too, which makes it the adapter's own.
 
     Returns:
-        B, and the trainer's log, one row per logging step.
+        A, B, and the trainer's log, one row per logging step.
     """
     args = DPOConfig(
         output_dir=str(scratch),
@@ -102,16 +118,17 @@ def train_dpo(
     trainer.remove_callback(PrinterCallback)
     try:
         put(trainer.model, a, start)
-        freeze_a(trainer.model)
+        if not both:
+            freeze_a(trainer.model)
         base.model.forward = MethodType(_forward(base, trunk), base.model)
         trainer.train()
         a_after, b = take(trainer.model)
-        if any(not torch.equal(a[k], a_after[k]) for k in a):
+        if not both and any(not torch.equal(a[k], a_after[k]) for k in a):
             raise AssertionError("the shared A changed in training")
         log = [{k: float(v) for k, v in row.items()} for row in trainer.state.log_history]
     finally:
         restore(trainer.model, base.model)
-    return b, log
+    return a_after, b, log
 
 
 def trainer_arguments(base: Base, training: Training, steps: int, seed: int) -> dict[str, Any]:

@@ -154,7 +154,8 @@ def _train(
                 f"candidates that differ by more than training.min_margin {training.min_margin}"
             )
         ids = {p.id: ground.base.prompt_ids(p.text) for p in ground.prompts}
-        b, log = train_dpo(ground.base, training, rows(ids, ground.pool, comparisons), a, start, ground.trunk, **common)
+        data = rows(ids, ground.pool, comparisons)
+        _, b, log = train_dpo(ground.base, training, data, a, start, ground.trunk, **common)
     else:
         from pareto.training.online import train_online
 

@@ -21,6 +21,8 @@ from pareto.simplex import corners, das_dennis, from_sticks
 
 NAMES = ("harmless", "honest", "helpful")
 BUDGET = 12
+LOOKS = 4
+"""Soups that the adaptive driver measures beside the adapters of the budget."""
 SHARE = 0.6
 """Of the whole front's hypervolume; corners and centre reach 0.48, twelve uniform points about 0.7."""
 
@@ -36,6 +38,8 @@ DRIVERS = {
     "NSGA3": {"family": "pymoo", "method": "NSGA3"},
     "MOEAD": {"family": "pymoo", "method": "MOEAD"},
     "SMSEMOA": {"family": "pymoo", "method": "SMSEMOA"},
+    # Here its rule that stops is never asked: the budget ends the run.
+    "adaptive": {"family": "adaptive", "options": {"looks": LOOKS, "explore": BUDGET - 3}},
 }
 every_driver = pytest.mark.parametrize("name", DRIVERS)
 every_quick_driver = pytest.mark.parametrize("name", [name for name in DRIVERS if name != "GP"])
@@ -67,7 +71,13 @@ def run(the_recipe, study, limit=40):
 def asked(study):
     """What was proposed and measured, in the order of the driver's sequence."""
     done = [t for t in study.trials if t.state == TrialState.COMPLETE]
-    return [(t.params, t.user_attrs["weights"]) for t in sorted(done, key=lambda t: t.user_attrs["index"])]
+    done.sort(key=lambda t: t.user_attrs["index"])
+    return [(t.params, t.user_attrs["weights"], t.user_attrs.get("coefficients")) for t in done]
+
+
+def adapters(study):
+    """Trials that train; the others only look at a soup."""
+    return [t for t in study.trials if t.user_attrs["kind"] != "soup"]
 
 
 def hypervolume(points):
@@ -93,8 +103,10 @@ def uninterrupted(recipe, new_study):
 
 @every_driver
 def test_a_run_spends_its_budget_on_different_weights_corners_first(name, uninterrupted):
-    trials = uninterrupted(name).trials
+    study = uninterrupted(name)
+    trials = adapters(study)
     assert len(trials) == BUDGET
+    assert len(study.trials) - BUDGET == (LOOKS if name == "adaptive" else 0)
     weights = [proposal(t).weights for t in trials]
     assert weights[:3] == [(1, 0, 0), (0, 1, 0), (0, 0, 1)]
     assert len({tuple(np.round(w, 5)) for w in weights}) == BUDGET
@@ -104,8 +116,9 @@ def test_a_run_spends_its_budget_on_different_weights_corners_first(name, uninte
         assert tuple(trial.user_attrs["weights"]) == NAMES
         assert from_sticks([trial.params["stick_0"], trial.params["stick_1"]]) == pytest.approx(w, abs=1e-7)
     assert [t.user_attrs["kind"] for t in trials] == ["expert"] * 3 + ["trained"] * (BUDGET - 3)
-    assert {t.user_attrs["proposed_by"] for t in trials} == {f"{DRIVERS[name]['family']}/{DRIVERS[name]['method']}"}
-    indices = [t.user_attrs["index"] for t in trials]
+    method = DRIVERS[name].get("method", "experts")
+    assert {t.user_attrs["proposed_by"] for t in trials} == {f"{DRIVERS[name]['family']}/{method}"}
+    indices = [t.user_attrs["index"] for t in study.trials]
     assert indices == sorted(set(indices))
 
 
@@ -124,7 +137,7 @@ def test_a_driver_that_proposes_one_point_does_not_find_the_front():
 def test_a_worker_restarted_at_every_trial_proposes_the_same(name, uninterrupted, tmp_path, recipe, new_study):
     url = f"sqlite:///{tmp_path}/study.db"
     new_study(url)
-    for number in range(BUDGET):
+    for number in range(len(uninterrupted(name).trials)):
         # Killed between ask and tell too: the trial is found again in the study.
         assert make(recipe(DRIVERS[name]), open_study(url)).ask().number == number
         study = open_study(url)
@@ -162,7 +175,7 @@ def test_a_proposal_that_fails_twice_is_given_up(name, recipe, new_study):
     assert driver.finished()
     assert sum(t.state == TrialState.FAIL for t in study.trials) == 2
     # A lattice that is no larger than the budget has nothing to put in its place.
-    points = {"das-dennis": BUDGET, "energy": BUDGET - 1}.get(name, BUDGET)
+    points = {"das-dennis": BUDGET, "energy": BUDGET - 1, "adaptive": BUDGET + LOOKS - 1}.get(name, BUDGET)
     assert len(asked(study)) == points
 
 
@@ -187,7 +200,7 @@ def test_two_workers_never_get_the_same_proposal_and_keep_to_the_budget(name, tm
         for study, trial in reversed(running):
             if trial is not None:
                 measure(study, trial)
-    weights = [proposal(t).weights for t in open_study(url).trials]
+    weights = [proposal(t).weights for t in adapters(open_study(url))]
     assert len(weights) == BUDGET
     assert len({tuple(np.round(w, 5)) for w in weights}) == BUDGET
 
@@ -196,7 +209,7 @@ def test_two_workers_never_get_the_same_proposal_and_keep_to_the_budget(name, tm
 def test_what_somebody_queued_is_taken_after_the_corners_and_counted(name, recipe, new_study):
     study = new_study()
     study.enqueue_trial({"stick_0": 0.5, "stick_1": 0.5})
-    trials = run(recipe(DRIVERS[name]), study).trials
+    trials = adapters(run(recipe(DRIVERS[name]), study))
     assert len(trials) == BUDGET
     assert trials[0].user_attrs["proposed_by"] == "queue"
     assert trials[0].user_attrs["kind"] == "trained"

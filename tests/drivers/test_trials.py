@@ -43,3 +43,12 @@ def test_a_wrong_number_of_values_is_refused(recipe, new_study):
     study = new_study()
     with pytest.raises(ValueError, match="2 values for 3 objectives"):
         tell(study, make(recipe({}), study).ask(), [0.0, 0.0])
+
+
+def test_standard_errors_are_kept_with_the_trial(recipe, new_study):
+    study = new_study()
+    driver = make(recipe({}), study)
+    tell(study, driver.ask(), [0.0, 0.0, 0.0], se=[0.1, 0.2, 0.3])
+    tell(study, driver.ask(), [0.0, 0.0, 0.0])
+    assert study.trials[0].user_attrs["se"] == [0.1, 0.2, 0.3]
+    assert "se" not in study.trials[1].user_attrs

@@ -176,3 +176,23 @@ def test_mixing_is_the_weighted_sum_of_the_updates(tiny: Base) -> None:
     for name in a:
         expected = sum(w * (b[name].double() @ a[name].double()) for w, b in parts)
         assert torch.allclose(mixed[name].double() @ a[name].double(), expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("lora", [LORA, UPPER])
+def test_plain_peft_reads_ranks_and_modules_that_are_not_the_recipe_s(tiny: Base, tmp_path: Path, lora: Lora) -> None:
+    ranks = {"model.layers.0.self_attn.q_proj": 2, "model.layers.1.mlp.up_proj": 7, "model.layers.1.mlp.down_proj": 4}
+    generator = torch.Generator().manual_seed(0)
+    model = fresh(tiny)
+    a, b = {}, {}
+    for name, rank in ranks.items():
+        module = model.get_submodule(name)
+        a[name] = torch.randn(rank, module.in_features, generator=generator)
+        b[name] = torch.randn(module.out_features, rank, generator=generator) / 10
+    write_adapter(tmp_path, tiny, lora, a, b, {})
+    ids = torch.tensor([tiny.prompt_ids("Name a river in Chad.")])
+    with torch.no_grad():
+        plain = PeftModel.from_pretrained(fresh(tiny), tmp_path).eval()(ids).logits
+        for name in ranks:
+            model.get_submodule(name).weight.add_(b[name] @ a[name], alpha=6 / 4)
+        expected = model.eval()(ids).logits
+    assert float((plain - expected).abs().max()) <= 1e-4

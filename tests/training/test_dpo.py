@@ -41,9 +41,10 @@ def train(
     data = rows({p.id: tiny.prompt_ids(p.text) for p in prompts}, pool, comparisons)
 
     def call(training: Training, a: State, start: State | None, trunk: Trunk | None = None, steps: int = 1) -> Any:
-        return train_dpo(
+        _, *b_and_log = train_dpo(
             tiny, training, data, a, start, trunk, steps=steps, seed=5, scratch=tmp_path, progress=lambda *_: None
         )
+        return b_and_log
 
     return call
 
@@ -247,7 +248,7 @@ def test_two_steps_on_the_real_model(real: Base, tmp_path: Path) -> None:
     lora = Lora(rank=4, alpha=8, layers=4)
     first = first_layer(real, lora)
     assert shareable(real, first)
-    b, log = train_dpo(
+    _, b, log = train_dpo(
         real,
         Training(batch_size=2, lora=lora),
         rows({"p": prompt}, pool, [Comparison("p", 0, 1, 1.0)] * 2),

@@ -1,0 +1,43 @@
+"""What the commands share: options of the same name and meaning, and how they speak."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
+Root = Annotated[Path, typer.Option("--root", help="Folder that holds the runs.")]
+RunName = Annotated[str, typer.Argument(metavar="RUN", help="A run's name, or its folder.")]
+
+
+def quiet() -> None:
+    """Keep the libraries' progress bars and advice off the screen; warnings about our input stay."""
+    import logging
+    import os
+    import warnings
+
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    logging.getLogger("optuna").setLevel(logging.WARNING)
+
+
+def printable(text: str) -> str:
+    """Model output on a terminal: no control characters but line breaks and tabs."""
+    return "".join(c for c in text if c.isprintable() or c in "\n\t")
+
+
+def say(text: str) -> None:
+    """One line of what is going on, kept apart from results."""
+    typer.echo(text, err=True)
+
+
+def print_json(value: dict[str, Any]) -> None:
+    """A command's result as one JSON object; NaN becomes null."""
+    from pareto.store.files import to_json
+
+    typer.echo(to_json(value))

@@ -1,0 +1,178 @@
+"""A run's live model with its bank, its meter and its ground: what training and measuring stand on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pareto.config import Recipe
+from pareto.errors import ParetoError
+from pareto.front.frame import Frame
+from pareto.frontier import Frontier, frontier, per_prompt, read_frame, select
+from pareto.measure import Meter, score_rollouts
+from pareto.models import context_check, load
+from pareto.objectives.load import load_reward
+from pareto.objectives.score import Failure
+from pareto.prompts import load_prompts
+from pareto.records import Point, Prompt, Rollout, Split
+from pareto.rollouts.pool import make_pool, pool_key
+from pareto.soups.bank import Bank
+from pareto.store.files import fingerprint, folder_ok, write_json
+from pareto.store.points import load_points
+from pareto.store.run import Run
+from pareto.store.tables import read_scores, table_ok, write_prompts, write_scores
+from pareto.training.adapters import shared_a
+from pareto.training.train import Ground
+from pareto.watch import Clock, Watcher
+
+if TYPE_CHECKING:
+    from pareto.models import Base
+
+
+class Workbench:
+    """The base model and the prompts of a run, loaded; the rest is made, or read back, when it is asked for."""
+
+    frame: Frame
+    """The normalisation, once the run has one."""
+
+    def __init__(self, run: Run, recipe: Recipe, watch: Watcher) -> None:
+        self.run, self.recipe, self.watch = run, recipe, watch
+        self.clock = Clock(watch, run.log)
+        with self.clock.phase("load model and prompts"):
+            self.rewards = [load_reward(o) for o in recipe.objectives]
+            self.base: Base = load(recipe.model)
+            self.all_prompts = load_prompts(recipe.prompts, recipe.seed)
+            for p in self.all_prompts:
+                context_check(
+                    self.base,
+                    self.base.prompt_ids(p.text),
+                    recipe.sampling.max_new_tokens,
+                    recipe.prompts.max_tokens,
+                    f"prompt {p.id} of {p.source}",
+                )
+        splits: tuple[Split, ...] = ("train", "validation", "test")
+        self.prompts: dict[Split, list[Prompt]] = {s: [p for p in self.all_prompts if p.split == s] for s in splits}
+        lora = recipe.training.lora
+        self.bank = Bank(self.base, lora, shared_a(self.base, lora, recipe.seed))
+        self.meter = Meter(run, recipe, self.base, self.bank, self.rewards, self.prompts, self.failure)
+
+    @classmethod
+    def open(cls, run: Run, watch: Watcher) -> Self:
+        """A run's bench with every adapter that was trained in it in the bank, under its point's id.
+
+        Raises:
+            ParetoError: the run is not that far yet, or an adapter is missing or damaged.
+        """
+        frame = read_frame(run)
+        bench = cls(run, run.recipe, watch)
+        bench.frame = frame
+        for point in load_points(run):
+            for name, key in point.adapters.items():
+                if point.id == name:
+                    bench.join(name, key)
+        return bench
+
+    def join(self, name: str, key: str) -> None:
+        """Put an adapter of the run's folder into the bank, if it is not there yet.
+
+        Raises:
+            ParetoError: it is missing, damaged or of another base.
+        """
+        if self.meter.keys.get(name) == key:
+            return
+        if not folder_ok(self.run.adapters / key):
+            raise ParetoError(f"{self.run.adapters / key}: missing or damaged; the same sweep again makes it again")
+        self.bank.add(name, self.run.adapters / key)
+        self.meter.keys[name] = key
+
+    @cached_property
+    def pool(self) -> list[Rollout]:
+        """The training prompts' candidates."""
+        write_prompts(self.run.path / "prompts.parquet", self.all_prompts)
+        with self.clock.phase("roll out", len(self.prompts["train"])) as advance:
+            return make_pool(
+                self.base, self.recipe, self.prompts["train"], self.run.rollouts, lambda done, _: advance(done)
+            )
+
+    @cached_property
+    def ground(self) -> Ground:
+        """What every weight setting is trained on; needs ``frame``."""
+        key, raw = self.pool_scores
+        scores = self.frame.normalise(raw)
+        return Ground(self.base, self.recipe, self.rewards, self.prompts["train"], self.pool, scores, key)
+
+    @cached_property
+    def pool_scores(self) -> tuple[str, NDArray[np.float64]]:
+        """Hash of pool and scores, and the scores (n, m) in the objectives' own units."""
+        recipe, pool = self.recipe, self.pool
+        objectives = [o.model_dump(mode="json") for o in recipe.objectives]
+        key = fingerprint({"pool": pool_key(self.base, recipe, self.prompts["train"]), "objectives": objectives})
+        path = self.run.scores / f"{key}.parquet"
+        if not table_ok(path):
+            with self.clock.phase("score the pool"):
+                scores = score_rollouts(recipe, self.rewards, self.prompts["train"], pool)
+                for failure in scores.failures:
+                    self.failure(failure)
+                columns = dict(zip(recipe.names, scores.values.T, strict=True))
+                write_scores(path, [r.prompt_id for r in pool], [r.sample for r in pool], columns)
+        columns = read_scores(path).columns
+        return key, np.stack([columns[n] for n in recipe.names], axis=1)
+
+    def measured_base(self) -> Point:
+        """The base policy's point on validation."""
+        with self.clock.phase("measure the base", self.rows("validation")) as advance:
+            return self.meter.measure("base", "base", None, {}, "validation", progress=adder(advance))
+
+    def new_frame(self, base: Point) -> Frame:
+        """The normalisation and the reference point that the base policy gives."""
+        signs = tuple(float(r.sign) for r in self.rewards)
+        return Frame.from_base(self.recipe.names, signs, per_prompt(self.run, base), self.recipe.evaluation.margin)
+
+    def normalised(self, point: Point) -> list[float]:
+        """A point's objective vector, (m,), in base standard deviations, to be maximised."""
+        return self.frame.normalise([point.mean[n] for n in self.recipe.names]).tolist()  # type: ignore[no-any-return]
+
+    def normalised_se(self, point: Point) -> list[float]:
+        """The standard errors of ``normalised``, (m,)."""
+        return [point.se[n] / s for n, s in zip(self.recipe.names, self.frame.scale, strict=True)]
+
+    def report(self) -> Frontier:
+        """Measure on test what is selected on validation, with the base and the experts; write the run's front."""
+        chosen = set(select(self.run, load_points(self.run), self.frame))
+        validation = [p for p in load_points(self.run) if p.split == "validation"]
+        wanted = [p for p in validation if p.kind in ("base", "expert") or p.id in chosen]
+        rows = self.rows("test")
+        with self.clock.phase("measure on test", rows * len(wanted)) as advance:
+            for i, p in enumerate(wanted):
+                progress = adder(advance, rows * i)
+                self.meter.measure(p.id, p.kind, p.weights, p.coefficients, "test", p.trial, progress)
+                advance(rows * (i + 1))
+        with self.clock.phase("analyse the front"):
+            found = frontier(self.run)
+            write_json(self.run.path / "front.json", found.document())
+        return found
+
+    def rows(self, split: Split) -> int:
+        """Completions that measuring one policy on a split takes."""
+        return len(self.prompts[split]) * self.recipe.evaluation.samples_per_prompt
+
+    def failure(self, failure: Failure) -> None:
+        """A row that a reward failed on is told, and masked."""
+        self.watch.note(f"reward {failure.objective} {failure.reason} (row {failure.row}); the row is masked")
+        self.run.log("reward failed", objective=failure.objective, row=failure.row, reason=failure.reason)
+
+
+def adder(advance: Callable[[int], None], start: int = 0) -> Callable[[int], None]:
+    """Turn steps into a running total."""
+    total = start
+
+    def add(step: int) -> None:
+        nonlocal total
+        total += step
+        advance(total)
+
+    return add
