@@ -122,13 +122,12 @@ class _Builder:
         with self.bench.clock.phase("measure soups", evaluations) as advance:
             while (done := len(self.measured.searched())) < evaluations:
                 advance(done)
-                for x in self._pending()[: evaluations - done]:
-                    began = time.monotonic()
-                    if until is not None and began + took > until:
-                        return
-                    self._measure(self.measured.free(), x)
-                    took = time.monotonic() - began
-                    advance(len(self.measured.searched()))
+                batch = self._pending()[: evaluations - done]
+                began = time.monotonic()
+                if until is not None and began + took * len(batch) > until:
+                    return
+                self._measure([f"map-{self.measured.free() + i}" for i in range(len(batch))], batch)
+                took = (time.monotonic() - began) / len(batch)
 
     def check(self, count: int, until: float | None) -> None:
         """Measure soups at random in the box, which take no part in the fit."""
@@ -137,7 +136,7 @@ class _Builder:
         with self.bench.clock.phase("measure held-out soups", count) as advance:
             for i, x in enumerate(draws.round(DIGITS)):
                 if f"map-check-{i}" not in known and (until is None or time.monotonic() < until):
-                    self._measure(f"map-check-{i}", x)
+                    self._measure([f"map-check-{i}"], x[None])
                 advance(i + 1)
 
     def fitted(self) -> tuple[FrontierMap, dict[str, Any]]:
@@ -208,14 +207,17 @@ class _Builder:
             violation=kept,
         )
 
-    def _measure(self, name: str, x: Floats) -> None:
-        bench = self.bench
-        coefficients = {n: float(c) for n, c in zip(self.measured.adapters, x, strict=True) if c != 0}
-        with bench.clock.inner("measure", name) as advance:
-            progress = adder(lambda done: advance(done, bench.rows("validation")))
-            point = bench.meter.measure(name, "soup", None, coefficients, "validation", progress=progress)
-        bench.run.log("map", point=name, coefficients=coefficients, mean=point.mean, kl=point.kl)
-        bench.watch.trial(point)
+    def _measure(self, names: list[str], batch: Floats) -> None:
+        """Measure a population (q, K) together, and keep it as points."""
+        bench, adapters = self.bench, self.measured.adapters
+        soups = [{n: float(c) for n, c in zip(adapters, x, strict=True) if c != 0} for x in batch]
+        rows = bench.rows("validation") * len(soups)
+        with bench.clock.inner("measure", f"{names[0]} to {names[-1]}" if len(names) > 1 else names[0]) as advance:
+            bench.meter.tables(soups, "validation", adder(lambda done: advance(done, rows)))
+        for name, coefficients in zip(names, soups, strict=True):
+            point = bench.meter.measure(name, "soup", None, coefficients, "validation")
+            bench.run.log("map", point=name, coefficients=coefficients, mean=point.mean, kl=point.kl)
+            bench.watch.trial(point)
         bench.watch.hypervolume(self.measured.gain("validation")["after"])
 
     def _held_out(self, made: FrontierMap, x: Floats, y: Floats) -> dict[str, Any]:

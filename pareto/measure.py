@@ -20,6 +20,7 @@ from pareto.objectives.score import Failure, Scores, score
 from pareto.records import Kind, Point, Prompt, Rollout, Split
 from pareto.rollouts.pool import decode, row_seed
 from pareto.rollouts.sampling import Drawn, Request, draw, log_probabilities
+from pareto.soups.draw import Way
 from pareto.store.files import fingerprint
 from pareto.store.points import save_point
 from pareto.store.tables import read_scores, table_ok, write_rollouts, write_scores
@@ -91,40 +92,74 @@ class Meter:
         self, coefficients: Mapping[str, float], split: Split, progress: Callable[[int], None] = lambda done: None
     ) -> str:
         """Name of the table with the per-prompt scores of a soup, made unless it is there."""
+        (key,) = self.tables([coefficients], split, progress)
+        return key
 
-        def draw_soup(prompts: Sequence[Prompt]) -> list[Rollout]:
-            with self.bank.policy(coefficients):
-                rollouts = sample(self.base, self.recipe, prompts, progress=progress)
-                self.bank.merge({})
-            return rollouts
+    def tables(
+        self,
+        soups: Sequence[Mapping[str, float]],
+        split: Split,
+        progress: Callable[[int], None] = lambda done: None,
+        way: Way = "auto",
+    ) -> list[str]:
+        """Names of the tables of several soups; those that are not there are sampled together.
 
-        made_of = {self.keys[k]: round(v, 12) for k, v in sorted(coefficients.items())}
-        return self.table_of(made_of, split, draw_soup)
+        Args:
+            soups: coefficients of adapters in the bank; empty: the base.
+            split: whose prompts are answered.
+            progress: called with the number of completions finished since the last call.
+            way: how the bank runs them, see ``Bank.draw``.
+        """
+        prompts = self.prompts[split]
+        keys = [self._key(self._named(c), split) for c in soups]
+        missing = {key: c for key, c in zip(keys, soups, strict=True) if not self._whole(key)}
+        asked = requests(self.base, self.recipe, prompts)
+        drawn = self.bank.draw(
+            [r for _ in missing for _, _, r in asked],
+            [c for c in missing.values() for _ in asked],
+            self.recipe.sampling,
+            way,
+            progress,
+        )
+        self.bank.merge({})
+        for i, (key, coefficients) in enumerate(missing.items()):
+            own = drawn[i * len(asked) : (i + 1) * len(asked)]
+            self._keep(key, prompts, rollouts(self.base, asked, own), is_base=not any(coefficients.values()))
+        return keys
 
     def table_of(
         self, policy: Mapping[str, Any], split: Split, draw_all: Callable[[Sequence[Prompt]], list[Rollout]]
     ) -> str:
-        """Name of the table with the per-prompt scores of any policy, made unless it is there.
+        """Name of the table with the per-prompt scores of a policy that is no soup, made unless it is there.
 
         Args:
-            policy: plain data that names it; empty: the base.
+            policy: plain data that names it.
             split: whose prompts are answered.
             draw_all: samples the policy as ``sample`` does, and leaves the live model the base.
         """
-        prompts = self.prompts[split]
         key = self._key(policy, split)
-        path = self.run.scores / f"{key}.parquet"
-        if not (table_ok(path) and table_ok(self.run.rollouts / path.name)):
-            rollouts = draw_all(prompts)
-            scores = score_rollouts(self.recipe, [*self.rewards, *self.gold], prompts, rollouts)
-            for failure in scores.failures:
-                self.report(failure)
-            names = [*self.recipe.names, *(f"gold:{g.name}" for g in self.gold)]
-            columns = dict(zip(names, scores.values.T, strict=True))
-            columns |= self._from_log_probabilities(prompts, rollouts, is_base=not policy)
-            write_rollouts(self.run.rollouts / path.name, rollouts)
-            write_scores(path, [r.prompt_id for r in rollouts], [r.sample for r in rollouts], columns)
+        if not self._whole(key):
+            self._keep(key, self.prompts[split], draw_all(self.prompts[split]), is_base=False)
         return key
+
+    def _named(self, coefficients: Mapping[str, float]) -> dict[str, float]:
+        return {self.keys[k]: round(v, 12) for k, v in sorted(coefficients.items())}
+
+    def _whole(self, key: str) -> bool:
+        return all(table_ok(folder / f"{key}.parquet") for folder in (self.run.scores, self.run.rollouts))
+
+    def _keep(self, key: str, prompts: Sequence[Prompt], drawn: Sequence[Rollout], is_base: bool) -> None:
+        """Score rollouts of a policy and keep both."""
+        scores = score_rollouts(self.recipe, [*self.rewards, *self.gold], prompts, drawn)
+        for failure in scores.failures:
+            self.report(failure)
+        names = [*self.recipe.names, *(f"gold:{g.name}" for g in self.gold)]
+        columns = dict(zip(names, scores.values.T, strict=True))
+        columns |= self._from_log_probabilities(prompts, drawn, is_base)
+        write_rollouts(self.run.rollouts / f"{key}.parquet", drawn)
+        write_scores(
+            self.run.scores / f"{key}.parquet", [r.prompt_id for r in drawn], [r.sample for r in drawn], columns
+        )
 
     def _key(self, policy: Mapping[str, Any], split: Split) -> str:
         return fingerprint(
@@ -166,38 +201,41 @@ class Meter:
         return {"gold:fluency": fluency, "gold:kl": kl}
 
 
-def sample(
-    base: Base,
-    recipe: Recipe,
-    prompts: Sequence[Prompt],
-    stream: str = "measure",
-    progress: Callable[[int], None] = lambda done: None,
-    draw_with: Callable[[Sequence[Request]], Sequence[Drawn]] | None = None,
-) -> list[Rollout]:
-    """``evaluation.samples_per_prompt`` completions of every prompt from the policy that ``base`` carries.
+Asked = tuple[str, int, Request]
+"""Prompt id, sample, request."""
+
+
+def requests(base: Base, recipe: Recipe, prompts: Sequence[Prompt], stream: str = "measure") -> list[Asked]:
+    """What measuring a policy asks of it: ``evaluation.samples_per_prompt`` completions of every prompt.
 
     Args:
-        base: the live model.
-        recipe: its ``sampling``, ``evaluation`` and ``seed``.
+        base: its chat template is applied.
+        recipe: its ``evaluation`` and ``seed``.
         prompts: the prompts.
         stream: names the random numbers; equal names, equal numbers.
-        progress: called with the number of completions finished since the last call.
-        draw_with: draws one completion per request, in their order; default: from the live model.
 
     Returns:
         Those of a prompt next to each other, in the order of the prompts.
     """
-    asked = [
+    return [
         (p.id, k, Request(tuple(base.prompt_ids(p.text)), row_seed(recipe.seed, stream, p.id, k)))
         for p in prompts
         for k in range(recipe.evaluation.samples_per_prompt)
     ]
-    requests = [r for _, _, r in asked]
-    drawn = draw_with(requests) if draw_with else draw(base, requests, recipe.sampling, progress)
+
+
+def rollouts(base: Base, asked: Sequence[Asked], drawn: Sequence[Drawn]) -> list[Rollout]:
+    """What was drawn for requests, with its text."""
     return [
         Rollout(prompt_id, k, "sampled", r.seed, decode(base, d.token_ids), d.token_ids, d.logp)
         for (prompt_id, k, r), d in zip(asked, drawn, strict=True)
     ]
+
+
+def sample(base: Base, recipe: Recipe, prompts: Sequence[Prompt], stream: str = "measure") -> list[Rollout]:
+    """Completions of every prompt from the policy that ``base`` carries; see ``requests``."""
+    asked = requests(base, recipe, prompts, stream)
+    return rollouts(base, asked, draw(base, [r for _, _, r in asked], recipe.sampling))
 
 
 def score_rollouts(

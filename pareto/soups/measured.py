@@ -42,10 +42,10 @@ class Measured:
         """The soups that were measured for the check alone."""
         return [p for p in self._points() if _CHECKED.fullmatch(p.id)]
 
-    def free(self) -> str:
-        """An id that no soup of a map has yet, of whatever adapters."""
+    def free(self) -> int:
+        """The first number from which on no soup of a map has one, of whatever adapters."""
         taken = [int(m[1]) for p in load_points(self.run) if (m := _SEARCHED.fullmatch(p.id))]
-        return f"map-{max(taken, default=-1) + 1}"
+        return max(taken, default=-1) + 1
 
     def coefficients(self, points: list[Point]) -> Floats:
         """(n, K)."""

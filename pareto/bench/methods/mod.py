@@ -14,7 +14,7 @@ import torch
 
 from pareto.bench.methods.lab import Entry, Lab, Method
 from pareto.config import Sampling
-from pareto.measure import sample
+from pareto.measure import requests, rollouts
 from pareto.models import Base
 from pareto.records import Prompt, Rollout
 from pareto.rollouts.sampling import Decoder, Drawn, Request, batch_size
@@ -36,8 +36,9 @@ def _entry(lab: Lab, live: _Copies, weights: tuple[float, ...]) -> Entry:
     base, recipe = lab.bench.base, lab.bench.recipe
 
     def draw_all(prompts: Sequence[Prompt]) -> list[Rollout]:
+        asked = requests(base, recipe, prompts)
         experts = [(w, live.of(name)) for w, name in used]
-        return sample(base, recipe, prompts, draw_with=lambda requests: draw_mixed(experts, requests, recipe.sampling))
+        return rollouts(base, asked, draw_mixed(experts, [r for _, _, r in asked], recipe.sampling))
 
     return lab.sampled(weights, {"mod": [[lab.bench.meter.keys[name], w] for w, name in used]}, draw_all)
 
@@ -58,32 +59,32 @@ class _Copies:
         return self.made[name]
 
 
-def draw_mixed(experts: Sequence[tuple[float, Base]], requests: Sequence[Request], sampling: Sampling) -> list[Drawn]:
+def draw_mixed(experts: Sequence[tuple[float, Base]], asked: Sequence[Request], sampling: Sampling) -> list[Drawn]:
     """One completion per request from the mixture of next-token distributions.
 
     Args:
         experts: (weight, live model), weights summing to 1.
-        requests: the prompts with their seeds.
+        asked: the prompts with their seeds.
         sampling: as for ``draw``.
 
     Returns:
-        In the order of the requests; log-probabilities are the mixture's.
+        In the order of ``asked``; log-probabilities are the mixture's.
     """
-    order = sorted(range(len(requests)), key=lambda i: len(requests[i].ids))
+    order = sorted(range(len(asked)), key=lambda i: len(asked[i].ids))
     size = batch_size(experts[0][1], sampling)
     drawn: dict[int, Drawn] = {}
     for start in range(0, len(order), size):
         rows = order[start : start + size]
-        drawn |= zip(rows, _draw_batch(experts, [requests[i] for i in rows], sampling), strict=True)
-    return [drawn[i] for i in range(len(requests))]
+        drawn |= zip(rows, _draw_batch(experts, [asked[i] for i in rows], sampling), strict=True)
+    return [drawn[i] for i in range(len(asked))]
 
 
-def _draw_batch(experts: Sequence[tuple[float, Base]], requests: Sequence[Request], sampling: Sampling) -> list[Drawn]:
+def _draw_batch(experts: Sequence[tuple[float, Base]], asked: Sequence[Request], sampling: Sampling) -> list[Drawn]:
     """All experts step by step on the same tokens, chosen from the mixed distribution."""
-    decoders = [(w, Decoder(base, requests, sampling)) for w, base in experts]
+    decoders = [(w, Decoder(base, asked, sampling)) for w, base in experts]
     first = decoders[0][1]
-    tokens: list[list[int]] = [[] for _ in requests]
-    logps = [0.0] * len(requests)
+    tokens: list[list[int]] = [[] for _ in asked]
+    logps = [0.0] * len(asked)
     while first.alive:
         parts = [w * d.logits.float().log_softmax(1) for w, d in decoders]
         mixed = torch.stack(parts).sum(0)
