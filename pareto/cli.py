@@ -266,6 +266,9 @@ def bench_methods(
         "sweeps/methods.yaml"
     ),
     seeds: Annotated[str, typer.Option("--seeds", metavar="N,…", help="One run per seed.")] = "0,1,2",
+    methods: Annotated[
+        str | None, typer.Option("--methods", metavar="NAME,…", help="Only these, such as map,morlhf; default: all.")
+    ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", metavar="FILE", help="Keep the raw numbers: a .json file.")
     ] = None,
@@ -279,11 +282,13 @@ def bench_methods(
     if not all(s.strip().isdigit() for s in seeds.split(",")):
         raise ParetoError(f"--seeds {seeds}: whole numbers with commas between them are wanted, such as 0,1,2")
     _quiet()
+    from pareto.bench.methods.bench import METHODS
     from pareto.bench.methods.bench import bench_methods as run_bench
     from pareto.bench.methods.report import methods_picture, methods_table
     from pareto.store.files import write_json
 
-    result = run_bench(recipe, list(dict.fromkeys(map(int, seeds.split(",")))), root, _say)
+    chosen = METHODS if methods is None else tuple(dict.fromkeys(m.strip() for m in methods.split(",")))
+    result = run_bench(recipe, chosen, list(dict.fromkeys(map(int, seeds.split(",")))), root, _say)
     if out:
         write_json(out, result)
     if plot:

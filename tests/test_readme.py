@@ -15,7 +15,17 @@ SECONDS_INSTEAD_OF_MINUTES = {
     "assistant": "smoke",
     "honest=1": "vowels=1",
     "helpful=.5,harmless=.5": "vowels=.5,digits=.5",
+    "harmless=.5,helpful=.5": "vowels=.5,digits=.5",
+    "expert-helpful": "expert-vowels",
+    "--minutes 10": "--evaluations 3",
 }
+
+NEEDS = {
+    "pareto export smoke --weights vowels=.5,digits=.5 --out my-adapter": ("bank add", "mine="),
+    "pareto bank add smoke my-adapter --name mine": ("mine=",),
+    "pareto map smoke --evaluations 3": ("--at ",),
+}
+"""A command that came before → what in a later one needs it."""
 
 
 def commands() -> list[str]:
@@ -34,6 +44,10 @@ def test_a_command_of_the_readme_runs(command: str, forge: Forge, finished: Path
     for name, stand_in in SECONDS_INSTEAD_OF_MINUTES.items():
         command = command.replace(name, stand_in)
     shutil.copytree(finished / "smoke", tmp_path / "runs" / "smoke")
+    for earlier in NEEDS:
+        if any(word in command for word in NEEDS[earlier]):
+            made = forge.run(*shlex.split(earlier)[1:], cwd=tmp_path, PYTHONPATH=str(ROOT))
+            assert made.code == 0, made.err
     ended = forge.run(*shlex.split(command)[1:], cwd=tmp_path, PYTHONPATH=str(ROOT))
     assert ended.code == 0, ended.err
     assert ended.out.strip()

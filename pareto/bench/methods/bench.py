@@ -17,7 +17,7 @@ from pareto.bench.methods.lab import Lab, Method
 from pareto.bench.methods.mod import mod
 from pareto.bench.methods.modpo import modpo
 from pareto.bench.methods.morlhf import morlhf
-from pareto.config import Recipe, read_recipe
+from pareto.config import Recipe, read_recipe, suggest
 from pareto.errors import ParetoError
 from pareto.store.run import Run
 from pareto.sweep import sweep
@@ -39,11 +39,17 @@ FIGURES = {
 """Figure → the methods whose hypervolumes it is the ratio of."""
 
 
-def bench_methods(recipe_path: Path, seeds: Sequence[int], root: Path, say: Callable[[str], None]) -> dict[str, Any]:
+METHODS = tuple(dict.fromkeys(key for pair in FIGURES.values() for key in pair))
+
+
+def bench_methods(
+    recipe_path: Path, methods: Sequence[str], seeds: Sequence[int], root: Path, say: Callable[[str], None]
+) -> dict[str, Any]:
     """Compare the methods, seed by seed; what is finished is found again.
 
     Args:
         recipe_path: method dpo, driver adaptive.
+        methods: of ``METHODS``; figures of others are left out.
         seeds: each a run of its own, ``<name>-<seed>``: prompts' split, pool, A and training all change with it.
         root: folder of runs, where everything is kept.
         say: told of progress, a line at a time.
@@ -55,15 +61,18 @@ def bench_methods(recipe_path: Path, seeds: Sequence[int], root: Path, say: Call
     recipe = read_recipe(recipe_path)
     if recipe.driver.family != "adaptive":
         raise ParetoError(f"{recipe_path}: driver.family: the comparison needs adaptive, which gives the map its looks")
-    if not seeds:
-        raise ParetoError("--seeds: at least one seed is needed")
-    found = {seed: _one_seed(recipe, seed, root, say) for seed in seeds}
-    by_method = {key: [found[seed][key] for seed in seeds] for key in found[seeds[0]]}
-    ratios = {name: ratio(by_method[a], by_method[b]) for name, (a, b) in FIGURES.items()}
+    for name in methods:
+        if name not in METHODS:
+            raise ParetoError(f"--methods: no '{name}'; {suggest(name, METHODS)}")
+    found = {seed: _one_seed(recipe, methods, seed, root, say) for seed in seeds}
+    by_method = {key: [found[seed][key] for seed in seeds] for key in methods}
+    known = {name: pair for name, pair in FIGURES.items() if by_method.keys() >= set(pair)}
+    ratios = {name: ratio(by_method[a], by_method[b]) for name, (a, b) in known.items()}
     figures = {name: r.value for name, r in ratios.items()}
     steps = {key: float(np.mean([r["steps"] for r in of])) for key, of in by_method.items()}
-    figures["training_share_of_morlhf"] = steps["map"] / steps["morlhf"]
-    figures["adaptive_training_share_of_morlhf"] = steps["adaptive"] / steps["morlhf"]
+    if "morlhf" in steps:
+        shares = {"map": "training_share_of_morlhf", "adaptive": "adaptive_training_share_of_morlhf"}
+        figures |= {name: steps[key] / steps["morlhf"] for key, name in shares.items() if key in steps}
     return {
         "bench": "methods",
         "hardware": hardware(),
@@ -79,7 +88,9 @@ def bench_methods(recipe_path: Path, seeds: Sequence[int], root: Path, say: Call
     }
 
 
-def _one_seed(recipe: Recipe, seed: int, root: Path, say: Callable[[str], None]) -> dict[str, dict[str, Any]]:
+def _one_seed(
+    recipe: Recipe, methods: Sequence[str], seed: int, root: Path, say: Callable[[str], None]
+) -> dict[str, dict[str, Any]]:
     """Method's key → its row."""
     recipe = recipe.model_copy(update={"seed": seed, "name": f"{recipe.name}-{seed}"})
     say(f"seed {seed}: experts, map and adaptive")
@@ -100,7 +111,7 @@ def _one_seed(recipe: Recipe, seed: int, root: Path, say: Callable[[str], None])
         "again": lambda: controls.again(lab, simplex),
     }
     judged = {}
-    for key, make in makers.items():
-        judged[key] = judge(lab, make())
+    for key in methods:
+        judged[key] = judge(lab, makers[key]())
         say(f"seed {seed}: {judged[key].method.name} measured")
     return dict(zip(judged, rows(lab, list(judged.values())), strict=True))

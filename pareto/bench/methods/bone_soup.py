@@ -22,6 +22,6 @@ def bone_soup(lab: Lab) -> Method:
     np.fill_diagonal(mixing, BETA)
     names = [lab.train(f"backbone-{n}", row.tolist()) for n, row in zip(lab.bench.recipe.names, mixing, strict=True)]
     entries = [
-        lab.soup(w, dict(zip(names, np.linalg.solve(mixing.T, np.array(w)).tolist(), strict=True))) for w in lab.lattice
+        lab.soup(w, dict(zip(names, np.linalg.solve(mixing.T, np.array(w)).tolist(), strict=True))) for w in lab.coarse
     ]
     return Method(f"Bone Soup (β = {BETA})", PAPER, entries, lab.steps * m)

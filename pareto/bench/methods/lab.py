@@ -24,6 +24,9 @@ from pareto.workbench import Workbench
 Weights = tuple[float, ...]
 PARTITIONS = 4
 """Of the lattice of preferences: 15 for three objectives."""
+COARSE = 3
+"""Of the lattice for methods whose every policy costs a training run or several forward passes a token: 10 for three
+objectives, the corners included."""
 
 
 @dataclass(frozen=True)
@@ -58,12 +61,15 @@ class Lab:
     bench: Workbench
     lattice: list[Weights] = field(init=False)
     """The preferences, corners included."""
+    coarse: list[Weights] = field(init=False)
+    """Fewer of them, corners included."""
     experts: list[str] = field(init=False)
     """Their names in the bank, in the order of the objectives."""
 
     def __post_init__(self) -> None:
         names = self.bench.recipe.names
-        self.lattice = [tuple(map(float, w)) for w in das_dennis(len(names), PARTITIONS)]
+        self.lattice = _lattice(len(names), PARTITIONS)
+        self.coarse = _lattice(len(names), COARSE)
         self.experts = [f"expert-{n}" for n in names]
 
     @property
@@ -128,3 +134,7 @@ class Lab:
         columns = read_scores(self.bench.run.scores / f"{table}.parquet").columns
         per_prompt = {k: prompt_means(v, recipe.evaluation.samples_per_prompt) for k, v in columns.items()}
         return np.stack([per_prompt[n] for n in recipe.names], axis=1), per_prompt["gold:kl"]
+
+
+def _lattice(m: int, partitions: int) -> list[Weights]:
+    return [tuple(map(float, w)) for w in das_dennis(m, partitions)]

@@ -25,7 +25,7 @@ PAPER = "Shi et al., Decoding-time language model alignment with multiple object
 def mod(lab: Lab) -> Method:
     """The experts, never merged."""
     live = _Copies(lab)
-    entries = [_entry(lab, live, w) for w in lab.lattice]
+    entries = [_entry(lab, live, w) for w in lab.coarse]
     return Method("MOD", PAPER, entries, lab.steps * len(lab.experts), passes=len(lab.experts))
 
 

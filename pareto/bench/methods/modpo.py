@@ -22,8 +22,8 @@ PAPER = "Zhou et al., Beyond one-preference-fits-all alignment (MODPO), Findings
 
 def modpo(lab: Lab) -> Method:
     """One adapter per preference; at the corners there is no margin and the expert is the result."""
-    entries = [lab.soup(w, {_adapter(lab, w): 1.0}) for w in lab.lattice]
-    return Method("MODPO", PAPER, entries, lab.steps * len(lab.lattice))
+    entries = [lab.soup(w, {_adapter(lab, w): 1.0}) for w in lab.coarse]
+    return Method("MODPO", PAPER, entries, lab.steps * len(lab.coarse))
 
 
 def _adapter(lab: Lab, weights: tuple[float, ...]) -> str:
