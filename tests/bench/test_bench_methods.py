@@ -12,6 +12,7 @@ import torch
 from forge import Forge, smoke_recipe
 
 from pareto.bench.methods import bone_soup, controls, modpo, morlhf, ours, rewarded_soups
+from pareto.bench.methods import lab as shared
 from pareto.bench.methods.compare import ratio
 from pareto.bench.methods.lab import Lab
 from pareto.bench.methods.mod import draw_mixed, mod
@@ -79,7 +80,7 @@ def test_bone_soup_coefficients_bring_the_mixed_rewards_back_to_the_preference(l
 def test_modpo_starts_at_the_loss_of_its_paper(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     """Before the first step Δ = 0, so the loss is the mean of −log σ(−m / w) over the batch."""
     seen: list[tuple[list[float], float, list[dict[str, float]]]] = []
-    rows, train = modpo.rows, modpo.train_dpo
+    rows, train = shared.rows, shared.train_dpo
 
     def spy_rows(ids: Any, pool: Any, comparisons: Any, handicaps: Any) -> Any:
         ground = lab.bench.ground
@@ -94,8 +95,8 @@ def test_modpo_starts_at_the_loss_of_its_paper(lab: Lab, monkeypatch: pytest.Mon
         seen.append(([], training.beta, log))
         return a, b, log
 
-    monkeypatch.setattr(modpo, "rows", spy_rows)
-    monkeypatch.setattr(modpo, "train_dpo", spy_train)
+    monkeypatch.setattr(shared, "rows", spy_rows)
+    monkeypatch.setattr(shared, "train_dpo", spy_train)
     modpo._adapter(lab, (0.75, 0.25))
     handicap, (_, beta, log) = seen[0][0][0], seen[1]
     margin = handicap * lab.bench.recipe.training.beta

@@ -11,13 +11,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pareto.config import Training
 from pareto.front.statistics import prompt_means
-from pareto.records import Point, Prompt, Rollout, Split
+from pareto.records import Comparison, Point, Prompt, Rollout, Split
 from pareto.simplex import das_dennis
 from pareto.store.files import discard, fingerprint, folder, folder_ok, write_json
 from pareto.store.points import load_points
 from pareto.store.tables import read_scores
 from pareto.training.adapters import State, write_adapter
+from pareto.training.dpo import rows, train_dpo
 from pareto.training.train import Job, train
 from pareto.workbench import Workbench
 
@@ -123,6 +125,34 @@ class Lab:
                 write_json(made / "log.json", [])
         bench.join(name, key)
         return name
+
+    def dpo(
+        self,
+        comparisons: Sequence[Comparison],
+        training: Training,
+        scratch: Path,
+        handicaps: Sequence[float] | None = None,
+        *,
+        both: bool = False,
+    ) -> tuple[State, State]:
+        """(A, B) of an adapter trained from the base, on the pool that all methods share; see ``train_dpo``."""
+        bench, ground = self.bench, self.bench.ground
+        bench.bank.merge({})
+        ids = {p.id: bench.base.prompt_ids(p.text) for p in ground.prompts}
+        a, b, _ = train_dpo(
+            bench.base,
+            training,
+            rows(ids, ground.pool, comparisons, handicaps),
+            ground.a,
+            None,
+            ground.trunk,
+            steps=training.steps,
+            seed=bench.recipe.seed,
+            scratch=scratch,
+            progress=lambda done, total: None,
+            both=both,
+        )
+        return a, b
 
     def points(self) -> list[Point]:
         """What the run itself measured on validation, base left out."""

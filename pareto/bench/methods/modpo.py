@@ -15,7 +15,6 @@ from pareto.bench.methods.lab import Lab, Method
 from pareto.preferences import compare
 from pareto.simplex import corners
 from pareto.training.adapters import State
-from pareto.training.dpo import rows, train_dpo
 
 PAPER = "Zhou et al., Beyond one-preference-fits-all alignment (MODPO), Findings of ACL 2024"
 
@@ -30,31 +29,15 @@ def _adapter(lab: Lab, weights: tuple[float, ...]) -> str:
     primary = int(np.argmax(weights))
     if weights[primary] == 1:
         return lab.experts[primary]
-    bench, ground = lab.bench, lab.bench.ground
-    training = bench.recipe.training
+    ground, training = lab.bench.ground, lab.bench.recipe.training
     corner = corners(len(weights))[primary].tolist()
     others = np.array(weights) * (1 - np.array(corner))
 
     def make(scratch: Path) -> tuple[State, State]:
-        bench.bank.merge({})
-        comparisons = compare(ground.pool, ground.scores, corner, training)
-        margins = [
-            float(np.nansum(others * (ground.scores[c.chosen] - ground.scores[c.rejected]))) for c in comparisons
-        ]
-        ids = {p.id: bench.base.prompt_ids(p.text) for p in ground.prompts}
-        data = rows(ids, ground.pool, comparisons, [m / training.beta for m in margins])
-        _, b, _ = train_dpo(
-            bench.base,
-            training.model_copy(update={"beta": training.beta / weights[primary]}),
-            data,
-            ground.a,
-            None,
-            ground.trunk,
-            steps=training.steps,
-            seed=bench.recipe.seed,
-            scratch=scratch,
-            progress=lambda done, total: None,
-        )
-        return ground.a, b
+        scores = ground.scores
+        comparisons = compare(ground.pool, scores, corner, training)
+        margins = [float(np.nansum(others * (scores[c.chosen] - scores[c.rejected]))) for c in comparisons]
+        sharper = training.model_copy(update={"beta": training.beta / weights[primary]})
+        return lab.dpo(comparisons, sharper, scratch, [m / training.beta for m in margins])
 
     return lab.own("modpo-" + "-".join(map(str, weights)), {"method": "modpo", "weights": list(weights)}, make)

@@ -12,7 +12,6 @@ from pareto.bench.methods.lab import Entry, Lab, Method
 from pareto.preferences import compare
 from pareto.simplex import corners
 from pareto.training.adapters import State, mix
-from pareto.training.dpo import rows, train_dpo
 
 PAPER = "Ramé et al., Rewarded soups, NeurIPS 2023"
 
@@ -53,24 +52,7 @@ def _own_expert(lab: Lab, objective: int) -> str:
     weights = corners(len(bench.recipe.names))[objective].tolist()
 
     def make(scratch: Path) -> tuple[State, State]:
-        bench.bank.merge({})
-        comparisons = compare(ground.pool, ground.scores, weights, training)
-        ids = {p.id: bench.base.prompt_ids(p.text) for p in ground.prompts}
-        data = rows(ids, ground.pool, comparisons)
-        a, b, _ = train_dpo(
-            bench.base,
-            training,
-            data,
-            ground.a,
-            None,
-            ground.trunk,
-            steps=training.steps,
-            seed=bench.recipe.seed,
-            scratch=scratch,
-            progress=lambda done, total: None,
-            both=True,
-        )
-        return a, b
+        return lab.dpo(compare(ground.pool, ground.scores, weights, training), training, scratch, both=True)
 
     name = f"own-expert-{bench.recipe.names[objective]}"
     return lab.own(name, {"method": "A and B trained", "weights": weights}, make)

@@ -1,0 +1,102 @@
+"""``pareto bench``: the measurements that the README quotes. Arguments only; heavy modules come when needed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pareto.errors import ParetoError
+from pareto.terminal import Json, Root, print_json, quiet, say
+
+bench_app = typer.Typer(help="The measurements that the README quotes.", no_args_is_help=True, rich_markup_mode=None)
+Out = Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Keep the raw numbers: a .json file.")]
+
+
+@bench_app.command("sweep")
+def bench_sweep(
+    recipe: Annotated[Path, typer.Option("--recipe", help="What is swept; method dpo.")] = Path("sweeps/bench.yaml"),
+    as_json: Json = False,
+) -> None:
+    """A sweep of weight settings against the plain TRL way, on the same comparisons."""
+    quiet()
+    from pareto.bench.sweep import bench_sweep as run_bench
+    from pareto.tables import bench_table
+
+    result = run_bench(recipe, say)
+    if as_json:
+        print_json(result)
+    else:
+        typer.echo(bench_table(result))
+
+
+@bench_app.command("soup")
+def bench_soup(
+    model: Annotated[str, typer.Option("--model", help="The base model, as a recipe names it.")] = (
+        "smollm2-135m-instruct"
+    ),
+    quick: Annotated[bool, typer.Option("--quick", help="Only show that everything runs.")] = False,
+    out: Out = None,
+    as_json: Json = False,
+) -> None:
+    """What a soup costs, against PEFT's own ways and the base model."""
+    _writable(out, ".json", "--out")
+    quiet()
+    from pareto.bench.soup import FULL, QUICK
+    from pareto.bench.soup import bench_soup as run_bench
+    from pareto.store.files import write_json
+    from pareto.tables import soup_table
+
+    result = run_bench(model, say, QUICK if quick else FULL)
+    if out:
+        write_json(out, result)
+    if as_json:
+        print_json(result)
+    else:
+        typer.echo(soup_table(result))
+
+
+@bench_app.command("methods")
+def bench_methods(
+    recipe: Annotated[Path, typer.Option("--recipe", help="The common ground; method dpo, driver adaptive.")] = Path(
+        "sweeps/methods.yaml"
+    ),
+    seeds: Annotated[str, typer.Option("--seeds", metavar="N,…", help="One run per seed.")] = "0,1,2",
+    methods: Annotated[
+        str | None, typer.Option("--methods", metavar="NAME,…", help="Only these, such as map,morlhf; default: all.")
+    ] = None,
+    out: Out = None,
+    plot: Annotated[Path | None, typer.Option("--plot", metavar="FILE", help="Draw them: a .png file.")] = None,
+    root: Root = Path("runs"),
+    as_json: Json = False,
+) -> None:
+    """Our map against the published methods from the same pool, on held-out prompts."""
+    _writable(out, ".json", "--out")
+    _writable(plot, ".png", "--plot")
+    if not all(s.strip().isdigit() for s in seeds.split(",")):
+        raise ParetoError(f"--seeds {seeds}: whole numbers with commas between them are wanted, such as 0,1,2")
+    quiet()
+    from pareto.bench.methods.bench import METHODS
+    from pareto.bench.methods.bench import bench_methods as run_bench
+    from pareto.bench.methods.report import methods_picture, methods_table
+    from pareto.store.files import write_json
+
+    chosen = METHODS if methods is None else tuple(dict.fromkeys(m.strip() for m in methods.split(",")))
+    result = run_bench(recipe, chosen, list(dict.fromkeys(map(int, seeds.split(",")))), root, say)
+    if out:
+        write_json(out, result)
+    if plot:
+        methods_picture(result, plot)
+    if as_json:
+        print_json(result)
+    else:
+        typer.echo(methods_table(result))
+
+
+def _writable(path: Path | None, suffix: str, option: str) -> None:
+    """Refuse a file that could not be written before the work for it is done."""
+    if path and path.suffix != suffix:
+        raise ParetoError(f"{option} {path}: the file must end in {suffix}")
+    if path and not path.parent.is_dir():
+        raise ParetoError(f"{option} {path}: no folder {path.parent}")
