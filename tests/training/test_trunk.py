@@ -171,7 +171,7 @@ def test_shared_training_is_unshared_training(
             seed=3,
             scratch=tmp_path,
             progress=lambda *_: None,
-        )[0]
+        )[1]
         for trunk in (None, Trunk(tiny, 1))
     ]
     moved = max(float((trained[0][k] - (b[k] if start else 0)).abs().max()) for k in a)

@@ -37,13 +37,15 @@ def methods_picture(result: dict[str, Any], path: Path) -> None:
         values = [r["hypervolume"]["value"] for r in rows]
         ours, control = "(ours)" in rows[0]["method"], rows[0]["paper"] == "control"
         colour = PALETTE[0] if ours else (GRID if control else PALETTE[1])
-        axes.barh(place, np.mean(values), height=0.62, color=colour)
+        axes.barh(place, np.mean(values), height=0.62, color=colour, alpha=0.45)
         for k, r in enumerate(rows):
             y = place + 0.16 * (k - (len(rows) - 1) / 2)
             axes.plot([r["hypervolume"]["low"], r["hypervolume"]["high"]], [y, y], color=INK, linewidth=0.9)
             axes.plot(r["hypervolume"]["value"], y, "o", color=INK, markersize=3)
-        cost = f"{rows[0]['steps']} steps" + (f", {rows[0]['passes']} passes a token" if rows[0]["passes"] > 1 else "")
-        axes.annotate(cost, (0, place), (6, 0), textcoords="offset points", va="center", fontsize=8, color=_on(colour))
+        steps, policies = (round(float(np.mean([r[name] for r in rows]))) for name in ("steps", "evaluated"))
+        cost = f"{steps} steps, {policies} policies"
+        cost += f", {rows[0]['passes']} passes a token" if rows[0]["passes"] > 1 else ""
+        axes.annotate(cost, (0, place), (6, 0), textcoords="offset points", va="center", fontsize=8, color=INK)
     axes.set_yticks(range(len(found)), [rows[0]["method"] for rows in reversed(found)], fontsize=9)
     axes.set_xlabel("hypervolume on test prompts, base standard deviations cubed", fontsize=9, color=MUTED)
     axes.set_title(
@@ -55,10 +57,6 @@ def methods_picture(result: dict[str, Any], path: Path) -> None:
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.tick_params(length=0)
     figure.savefig(path)
-
-
-def _on(colour: str) -> str:
-    return INK if colour == GRID else "white"
 
 
 def _by_method(result: dict[str, Any]) -> list[list[dict[str, Any]]]:
