@@ -10,7 +10,7 @@ import numpy as np
 
 from pareto.front.looks import GRID, INK, MUTED, PALETTE
 
-HEADER = ("method", "hypervolume by seed", "IGD+", "EUM", "KL", "steps", "passes", "policies")
+HEADER = ("method", "hypervolume by seed", "IGD+ ↓", "EUM ↑", "KL", "steps", "passes", "policies")
 
 
 def methods_table(result: dict[str, Any]) -> str:
