@@ -44,9 +44,8 @@ def methods_picture(result: dict[str, Any], path: Path) -> None:
             axes.plot(r["hypervolume"]["value"], y, "o", color=INK, markersize=3)
         steps, policies = (round(float(np.mean([r[name] for r in rows]))) for name in ("steps", "evaluated"))
         cost = f"{steps} steps, {policies} policies"
-        cost += f", {rows[0]['passes']} passes a token" if rows[0]["passes"] > 1 else ""
         axes.annotate(cost, (0, place), (6, 0), textcoords="offset points", va="center", fontsize=8, color=INK)
-    axes.set_yticks(range(len(found)), [rows[0]["method"] for rows in reversed(found)], fontsize=9)
+    axes.set_yticks(range(len(found)), [_label(rows[0]) for rows in reversed(found)], fontsize=9)
     axes.set_xlabel("hypervolume on test prompts, base standard deviations cubed", fontsize=9, color=MUTED)
     axes.set_title(
         f"Hypervolume of the front, {len(result['seeds'])} seeds (bars: mean; lines: 95 % over prompts)",
@@ -57,6 +56,10 @@ def methods_picture(result: dict[str, Any], path: Path) -> None:
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.tick_params(length=0)
     figure.savefig(path)
+
+
+def _label(row: dict[str, Any]) -> str:
+    return str(row["method"]) + (f"\n{row['passes']} forward passes a token" if row["passes"] > 1 else "")
 
 
 def _by_method(result: dict[str, Any]) -> list[list[dict[str, Any]]]:
