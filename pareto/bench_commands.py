@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from pareto.errors import ParetoError
-from pareto.terminal import Json, Root, print_json, quiet, say
+from pareto.terminal import Json, Root, print_json, quiet, say, writable
 
 bench_app = typer.Typer(help="The measurements that the README quotes.", no_args_is_help=True, rich_markup_mode=None)
 Out = Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Keep the raw numbers: a .json file.")]
@@ -41,7 +41,7 @@ def bench_soup(
     as_json: Json = False,
 ) -> None:
     """What a soup costs, against PEFT's own ways and the base model."""
-    _writable(out, ".json", "--out")
+    writable(out, ".json", "--out")
     quiet()
     from pareto.bench.soup import FULL, QUICK
     from pareto.bench.soup import bench_soup as run_bench
@@ -72,8 +72,8 @@ def bench_methods(
     as_json: Json = False,
 ) -> None:
     """Our map against the published methods from the same pool, on held-out prompts."""
-    _writable(out, ".json", "--out")
-    _writable(plot, ".png", "--plot")
+    writable(out, ".json", "--out")
+    writable(plot, ".png", "--plot")
     if not all(s.strip().isdigit() for s in seeds.split(",")):
         raise ParetoError(f"--seeds {seeds}: whole numbers with commas between them are wanted, such as 0,1,2")
     quiet()
@@ -92,11 +92,3 @@ def bench_methods(
         print_json(result)
     else:
         typer.echo(methods_table(result))
-
-
-def _writable(path: Path | None, suffix: str, option: str) -> None:
-    """Refuse a file that could not be written before the work for it is done."""
-    if path and path.suffix != suffix:
-        raise ParetoError(f"{option} {path}: the file must end in {suffix}")
-    if path and not path.parent.is_dir():
-        raise ParetoError(f"{option} {path}: no folder {path.parent}")

@@ -7,8 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pareto.errors import ParetoError
-from pareto.terminal import Json, Root, RunName, print_json, quiet, say
+from pareto.terminal import Json, Root, RunName, print_json, quiet, say, writable
 
 
 def map_run(
@@ -48,10 +47,7 @@ def map_run(
     """Find which soup serves which weights best, or go on with that; or ask the map with --at."""
     from pareto.store.run import Run
 
-    if plot and plot.suffix != ".png":
-        raise ParetoError(f"--plot {plot}: the file must end in .png")
-    if plot and not plot.parent.is_dir():
-        raise ParetoError(f"--plot {plot}: no folder {plot.parent}")
+    writable(plot, ".png", "--plot")
     opened = Run.open(run, root)
     if at is not None:
         _ask(opened, at, as_json)

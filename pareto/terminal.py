@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from pareto.errors import ParetoError
+
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 Root = Annotated[Path, typer.Option("--root", help="Folder that holds the runs.")]
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="A run's name, or its folder.")]
@@ -41,3 +43,11 @@ def print_json(value: dict[str, Any]) -> None:
     from pareto.store.files import to_json
 
     typer.echo(to_json(value))
+
+
+def writable(path: Path | None, suffix: str, option: str) -> None:
+    """Refuse a file that could not be written before the work for it is done."""
+    if path and path.suffix != suffix:
+        raise ParetoError(f"{option} {path}: the file must end in {suffix}")
+    if path and not path.parent.is_dir():
+        raise ParetoError(f"{option} {path}: no folder {path.parent}")

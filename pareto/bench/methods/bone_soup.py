@@ -6,9 +6,8 @@ preference μ has the λ for which Bᵀλ = μ; it may leave the simplex.
 
 from __future__ import annotations
 
-import numpy as np
-
 from pareto.bench.methods.lab import Lab, Method
+from pareto.soups.weights import axes_weights, mixed_to
 
 PAPER = "Xie et al., Bone Soups, ACL 2025"
 BETA = 0.7
@@ -18,10 +17,7 @@ BETA = 0.7
 def bone_soup(lab: Lab) -> Method:
     """As many adapters and steps as there are experts."""
     m = len(lab.experts)
-    mixing = np.full((m, m), (1 - BETA) / (m - 1))
-    np.fill_diagonal(mixing, BETA)
+    mixing = axes_weights(m, BETA)
     names = [lab.train(f"backbone-{n}", row.tolist()) for n, row in zip(lab.bench.recipe.names, mixing, strict=True)]
-    entries = [
-        lab.soup(w, dict(zip(names, np.linalg.solve(mixing.T, np.array(w)).tolist(), strict=True))) for w in lab.coarse
-    ]
+    entries = [lab.soup(w, dict(zip(names, mixed_to(w, mixing).tolist(), strict=True))) for w in lab.coarse]
     return Method(f"Bone Soup (β = {BETA})", PAPER, entries, lab.steps * m)
