@@ -106,18 +106,4 @@ def weights_point(run: Run, weights: tuple[float, ...]) -> Point:
         if weight > 0 and name not in experts:
             raise ParetoError(f"run '{run.name}' has no expert for '{name}' yet; go on with the sweep")
     coefficients = soup_of(named, {n: p.id for n, p in experts.items()}, recipe.soups.scale)
-    nan = dict.fromkeys(recipe.names, float("nan"))
-    return Point(
-        id="soup",
-        kind="soup",
-        split="test",
-        weights=named,
-        coefficients=coefficients,
-        adapters={experts[n].id: experts[n].adapters[experts[n].id] for n in named if experts.get(n)},
-        mean=nan,
-        se=nan,
-        n=dict.fromkeys(recipe.names, 0),
-        gold={},
-        kl=float("nan"),
-        scores="",
-    )
+    return replace(soup_point(run, coefficients), weights=named)
