@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from pareto.app_command import app as explorer
 from pareto.bank_commands import bank_app
 from pareto.bench_commands import bench_app
 from pareto.errors import ParetoError
@@ -31,6 +32,7 @@ app.add_typer(model_app, name="model")
 app.add_typer(bench_app, name="bench")
 app.add_typer(bank_app, name="bank")
 app.command("map")(map_run)
+app.command("app")(explorer)
 
 Coefficients = Annotated[
     str | None,
@@ -53,7 +55,7 @@ def sweep(
     as_json: Json = False,
 ) -> None:
     """Run a sweep, or go on with one that was interrupted."""
-    from pareto.config import read_recipe
+    from pareto.recipe_file import read_recipe
 
     parsed = read_recipe(recipe)
     _quiet()

@@ -1,19 +1,13 @@
-"""The schema of a sweep's recipe (``sweeps/*.yaml``), and its reader.
-
-Mistakes are reported with the line and the column where they stand and, for a misspelt key, the
-nearest right one. Imports no torch.
-"""
+"""The schema of a sweep's recipe (``sweeps/*.yaml``). Imports no torch."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
-from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, field_validator, model_validator
 
 from pareto.errors import ParetoError
 
@@ -218,11 +212,89 @@ class Evaluation(Section):
     confidence: float = Field(0.95, gt=0.5, lt=1)
 
 
-class Level(Section):
-    """One level of the priorities: an objective and the least it must reach."""
+class Rule(NamedTuple):
+    """What a level asks of one objective."""
 
-    objective: Name
-    at_least: float
+    objective: str
+    threshold: float | None
+    """Least value (at_least) or, where the objective is minimised, largest (at_most), in its own units."""
+    within: float | None
+    """Largest distance to the best that the levels above leave, in the objective's own units."""
+
+
+Limit = FiniteFloat | dict[Name, FiniteFloat]
+"""One number for all objectives of a level, or one for each that it concerns."""
+
+
+class Level(Section):
+    """One level of the priorities: objectives in which a policy must be good enough to be chosen.
+
+    Written with ``objective: NAME`` or ``objectives: [NAME, …]``.
+    """
+
+    objectives: tuple[Name, ...] = Field(min_length=1)
+    at_least: Limit | None = None
+    """Threshold of objectives that are maximised."""
+    at_most: Limit | None = None
+    """Threshold of objectives that are minimised."""
+    within: Limit | None = None
+    """Tolerance to the best that the levels above leave, 0 or more."""
+    confidence: float | None = Field(0.95, gt=0.5, lt=1)
+    """Judged on the lower confidence bound at this confidence, all candidates taken together; null: on the mean."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one(cls, data: Any) -> Any:
+        if isinstance(data, Mapping) and "objective" in data and "objectives" not in data:
+            return {"objectives": [data["objective"]], **{k: v for k, v in data.items() if k != "objective"}}
+        return data
+
+    @model_validator(mode="after")
+    def _asks(self) -> Level:
+        limits = (self.at_least, self.at_most, self.within)
+        if all(limit is None for limit in limits):
+            raise ValueError("a level needs at_least, at_most or within")
+        for limit in limits:
+            for name in limit if isinstance(limit, dict) else ():
+                if name not in self.objectives:
+                    raise ValueError(f"'{name}' is not an objective of this level")
+        if any(w < 0 for w in (self.within.values() if isinstance(self.within, dict) else [self.within or 0.0])):
+            raise ValueError("within must be 0 or more")
+        for rule in self.rules:
+            if _of(self.at_least, rule.objective) is not None and _of(self.at_most, rule.objective) is not None:
+                raise ValueError(f"'{rule.objective}' has both at_least and at_most")
+            if rule.threshold is None and rule.within is None:
+                raise ValueError(f"nothing is asked of '{rule.objective}'")
+        return self
+
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        """One per objective, in the order written."""
+        return tuple(
+            Rule(name, at_most if (at_least := _of(self.at_least, name)) is None else at_least, _of(self.within, name))
+            for name in self.objectives
+            for at_most in [_of(self.at_most, name)]
+        )
+
+    def check_directions(self, minimised: Collection[str]) -> None:
+        """Refuse a threshold that lies on the wrong side.
+
+        Args:
+            minimised: objectives of which less is better.
+
+        Raises:
+            ParetoError: at_least for one of them, or at_most for another.
+        """
+        for name in self.objectives:
+            wrong, right = ("at_least", "at_most") if name in minimised else ("at_most", "at_least")
+            if _of(getattr(self, wrong), name) is not None:
+                side = "minimised" if name in minimised else "maximised"
+                raise ParetoError(f"priorities: '{name}' is {side}: give {right} instead of {wrong}")
+
+
+def _of(limit: Limit | None, name: str) -> float | None:
+    """What a limit says of one objective."""
+    return limit.get(name) if isinstance(limit, dict) else limit
 
 
 class Recipe(Section):
@@ -242,7 +314,7 @@ class Recipe(Section):
     soups: Soups = Soups()
     evaluation: Evaluation = Evaluation()
     priorities: tuple[Level, ...] = ()
-    """Levels in order; a trial that breaks one is infeasible for Optuna's samplers."""
+    """Levels in order: a policy that breaks one is out of reach, and a trial infeasible for Optuna's samplers."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -254,9 +326,10 @@ class Recipe(Section):
         names = self.names
         for k, name in enumerate(names):
             if name in names[:k]:
-                raise _Misfit(f"two objectives are named '{name}'", "objectives", k, "name")
+                raise Misfit(f"two objectives are named '{name}'", "objectives", k, "name")
         for k, level in enumerate(self.priorities):
-            _check_known(level.objective, names, "priorities", k)
+            for name in level.objectives:
+                _check_known(name, names, "priorities", k)
         for k, prompt in enumerate(self.rollouts.system_prompts):
             _check_known(prompt.objective, names, "rollouts", "system_prompts", k)
         if self.driver.search and self.driver.family != "optuna":
@@ -264,7 +337,7 @@ class Recipe(Section):
         return self
 
 
-class _Misfit(ValueError):
+class Misfit(ValueError):
     """A mistake between sections, which pydantic places nowhere, with its place."""
 
     def __init__(self, message: str, *at: int | str) -> None:
@@ -274,91 +347,10 @@ class _Misfit(ValueError):
 
 def _check_known(name: str, names: tuple[str, ...], *at: int | str) -> None:
     if name not in names:
-        raise _Misfit(f"unknown objective '{name}'; {suggest(name, names)}", *at, "objective")
+        raise Misfit(f"unknown objective '{name}'; {suggest(name, names)}", *at, "objective")
 
 
 def suggest(word: str, known: tuple[str, ...] | list[str]) -> str:
     """A hint with the nearest known word, or all of them."""
     near = difflib.get_close_matches(word, known, n=1)
     return f"did you mean '{near[0]}'?" if near else f"known: {', '.join(known)}"
-
-
-def read_recipe(path: str | Path) -> Recipe:
-    """Read and check a recipe.
-
-    Args:
-        path: a YAML file.
-
-    Raises:
-        ParetoError: with ``file:line:column`` and what would be right.
-    """
-    path = Path(path)
-    try:
-        tree = YAML(typ="rt").load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ParetoError(f"{path}: no such recipe") from None
-    except (OSError, UnicodeDecodeError) as e:
-        raise ParetoError(f"{path}: cannot be read as text: {e}") from None
-    except MarkedYAMLError as e:
-        mark = e.problem_mark
-        where = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
-        raise ParetoError(f"{path}{where}: not valid YAML: {e.problem}") from None
-    except YAMLError as e:  # a control character, which the reader meets before there are marks
-        raise ParetoError(f"{path}: not valid YAML: {str(e).splitlines()[0]}") from None
-    if not isinstance(tree, dict):
-        raise ParetoError(f"{path}:1:1: a recipe is a mapping of keys such as name, model, prompts, objectives")
-    try:
-        return Recipe.model_validate(tree)
-    except ValidationError as e:
-        raise ParetoError("\n".join(_explain(path, tree, err) for err in _own([dict(x) for x in e.errors()]))) from None
-
-
-def _own(errors: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Without lists that pydantic finds too short only because it left out the items that have errors of their own."""
-
-    def within(error: dict[str, Any], other: dict[str, Any]) -> bool:
-        return other is not error and other["loc"][: len(error["loc"])] == error["loc"]
-
-    return [e for e in errors if e["type"] != "too_short" or not any(within(e, other) for other in errors)]
-
-
-def _explain(path: Path, tree: Any, err: dict[str, Any]) -> str:
-    """One line for one pydantic error, at its place in the file."""
-    error = err.get("ctx", {}).get("error")
-    loc = tuple(p for p in (error.at if isinstance(error, _Misfit) else err["loc"]) if p != "[key]")
-    line, column = _position(tree, loc)
-    dotted = ".".join(str(p) for p in loc)
-    message = str(err["msg"]).removeprefix("Value error, ")
-    if err["type"] == "extra_forbidden":
-        section = _section_at(loc[:-1])
-        known = list(section.model_fields) if section else []
-        message = f"unknown key '{loc[-1]}'; {suggest(str(loc[-1]), known)}"
-    elif err["type"] == "missing":
-        message = f"the key '{loc[-1]}' is missing"
-    return f"{path}:{line}:{column}: {dotted + ': ' if dotted else ''}{message}"
-
-
-def _position(tree: Any, loc: tuple[int | str, ...]) -> tuple[int, int]:
-    """Line and column, from 1, of the deepest part of ``loc`` that is in the file."""
-    line, column = 0, 0
-    for part in loc:
-        marks = getattr(tree, "lc", None)
-        if marks is None or marks.data is None or part not in marks.data:
-            break
-        line, column = marks.data[part][:2]
-        tree = tree[part]
-    return line + 1, column + 1
-
-
-def _section_at(loc: tuple[int | str, ...]) -> type[Section] | None:
-    """The section's class at a place of the schema."""
-    section: Any = Recipe
-    for part in loc:
-        if isinstance(part, int):
-            continue
-        annotation = section.model_fields[part].annotation
-        candidates = [annotation, *getattr(annotation, "__args__", ())]
-        section = next((c for c in candidates if isinstance(c, type) and issubclass(c, Section)), None)
-        if section is None:
-            return None
-    return section  # type: ignore[no-any-return]

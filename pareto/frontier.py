@@ -18,7 +18,7 @@ from pareto.errors import ParetoError
 from pareto.front.dominance import nondominated
 from pareto.front.frame import Frame
 from pareto.front.statistics import FrontStatistics, Interval, analyse, paired_difference, prompt_means
-from pareto.records import Point
+from pareto.records import Point, Split
 from pareto.store.files import read_json
 from pareto.store.points import load_points
 from pareto.store.run import Run
@@ -137,6 +137,16 @@ def per_prompt(run: Run, point: Point) -> NDArray[np.float64]:
     scores = read_scores(run.scores / f"{point.scores}.parquet")
     samples = int(scores.samples.max()) + 1
     return prompt_means(np.stack([scores.columns[n] for n in run.recipe.names], axis=1), samples)
+
+
+def point_rows(run: Run, frame: Frame, split: Split) -> list[dict[str, Any]]:
+    """A run's points on one split in the shape of ``pareto front --json``; ``on_front``: no other dominates it there."""
+    order = {kind: i for i, kind in enumerate(KINDS)}
+    points = [p for p in load_points(run) if p.split == split]
+    points.sort(key=lambda p: (order[p.kind], p.trial or 0, p.id))
+    means = np.array([[p.mean[n] for n in frame.objectives] for p in points]).reshape(-1, len(frame.objectives))
+    front = nondominated(frame.normalise(means))
+    return [_row(p, bool(keep), None, None, None, frame) for p, keep in zip(points, front, strict=True)]
 
 
 def find_point(run: Run, wanted: str) -> Point:

@@ -23,8 +23,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from pareto.config import read_recipe
 from pareto.frontier import frontier
+from pareto.recipe_file import read_recipe
 from pareto.store.files import sha256_file
 from pareto.store.run import Run
 

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
-from pareto.config import Recipe, read_recipe, suggest
+from pareto.config import Recipe, suggest
 from pareto.errors import ParetoError
+from pareto.recipe_file import read_recipe
 from pareto.store.run import Run
 
 SMOKE = (Path(__file__).parents[1] / "sweeps" / "smoke.yaml").read_text(encoding="utf-8")

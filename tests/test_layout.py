@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from pareto.config import read_recipe
+from pareto.recipe_file import read_recipe
 
 ROOT = Path(__file__).parents[1]
 HEAVY = ("torch", "transformers", "trl", "peft", "sklearn", "pymoo", "matplotlib", "plotly")

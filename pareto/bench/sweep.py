@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from pareto.bench.hardware import hardware
 from pareto.bench.plain import train_plain
-from pareto.config import Recipe, read_recipe
+from pareto.config import Recipe
 from pareto.front.frame import Frame
 from pareto.front.statistics import analyse, prompt_means
 from pareto.frontier import read_frame
@@ -27,6 +27,7 @@ from pareto.measure import sample, score_rollouts
 from pareto.models import Base
 from pareto.objectives.load import load_reward
 from pareto.preferences import compare
+from pareto.recipe_file import read_recipe
 from pareto.records import Prompt
 from pareto.rollouts.pool import make_pool
 from pareto.store.files import read_json

@@ -186,11 +186,12 @@ class FrontierMap:
 def least(frame: Frame, priorities: Sequence[Level]) -> Floats:
     """The least normalised value of each objective that keeps the priorities, (m,); −∞ where there is none."""
     bound = np.full(len(frame.objectives), -np.inf)
-    for level in priorities:
-        k = frame.objectives.index(level.objective)
-        own = np.array(frame.centre)
-        own[k] = level.at_least
-        bound[k] = max(bound[k], frame.normalise(own)[k])
+    for rule in (rule for level in priorities for rule in level.rules):
+        if rule.threshold is not None:
+            k = frame.objectives.index(rule.objective)
+            own = np.array(frame.centre)
+            own[k] = rule.threshold
+            bound[k] = max(bound[k], frame.normalise(own)[k])
     return bound
 
 

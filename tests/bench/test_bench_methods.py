@@ -17,8 +17,9 @@ from pareto.bench.methods.compare import ratio
 from pareto.bench.methods.lab import Lab
 from pareto.bench.methods.mod import draw_mixed, mod
 from pareto.bench.methods.report import methods_table
-from pareto.config import Sampling, read_recipe
+from pareto.config import Sampling
 from pareto.models import Base
+from pareto.recipe_file import read_recipe
 from pareto.rollouts.sampling import Request, draw
 from pareto.store.files import read_json
 from pareto.store.run import Run

@@ -17,8 +17,9 @@ from pareto.bench.methods.lab import Lab, Method
 from pareto.bench.methods.mod import mod
 from pareto.bench.methods.modpo import modpo
 from pareto.bench.methods.morlhf import morlhf
-from pareto.config import Recipe, read_recipe, suggest
+from pareto.config import Recipe, suggest
 from pareto.errors import ParetoError
+from pareto.recipe_file import read_recipe
 from pareto.store.run import Run
 from pareto.sweep import sweep
 from pareto.watch import Silent

@@ -1,0 +1,80 @@
+"""Routes: which run, which page. ``pareto app`` starts it; arguments after ``--`` are the root of runs and a run."""
+
+from __future__ import annotations
+
+import argparse
+from functools import partial
+from pathlib import Path
+
+import streamlit as st
+
+from app import data, looks, place
+from app.theme import look
+from app.views import duel, explore, export, frontier, priorities, start, sweep
+from pareto.errors import ParetoError
+from pareto.store.run import Run
+
+PAGES = (frontier, explore, priorities, duel, sweep, export)
+
+
+def main() -> None:
+    """Draw the page that the address asks for."""
+    st.set_page_config(page_title="Pareto", page_icon=str(Path(__file__).parent / "static" / "icon.png"), layout="wide")
+    asked = argparse.ArgumentParser()
+    asked.add_argument("--root", type=Path, default=Path("runs"))
+    asked.add_argument("--run")
+    arguments = asked.parse_args()
+    st.session_state["root"] = str(arguments.root)
+    run = _run(arguments.root, arguments.run)
+    pages = [
+        st.Page(
+            partial(_page, module, run),
+            title=module.TITLE,
+            url_path=module.__name__.rpartition(".")[2],
+            default=module is frontier,
+        )
+        for module in PAGES
+    ]
+    st.navigation(pages, position="top").run()
+
+
+def _run(root: Path, preferred: str | None) -> Run | None:
+    """The run that is looked at: chosen in the header, by a link, by the command line, or the latest."""
+    names = data.runs(root)
+    if not names:
+        return None
+    first = preferred if preferred in names else names[0]
+    if st.session_state.get("run", first) not in names:  # taken away meanwhile
+        del st.session_state["run"]
+    chosen = st.session_state.get("run") or st.query_params.get("run")
+    chosen = chosen if chosen in names else first
+    return Run.open(root / chosen)
+
+
+def _page(module: object, run: Run | None) -> None:
+    """One page beneath the choice of the run; what a user can put right is one line, not a traceback."""
+    st.html(looks.page_css(look()))
+    if run is None:
+        start.page(Path(st.session_state["root"]))
+        return
+    place.keep_address()
+    try:
+        with st.container(horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute"):
+            st.title(module.TITLE, anchor=False)
+            names = data.runs(Path(st.session_state["root"]))
+            st.selectbox(
+                "Run", names, index=names.index(run.path.name), key="run", bind="query-params", width=220,
+                label_visibility="collapsed", on_change=_other_run,
+            )  # fmt: skip
+        module.page(run)
+    except ParetoError as e:
+        st.error(str(e), icon=":material/error:")
+
+
+def _other_run() -> None:
+    """Policies and priorities of one run mean nothing in another."""
+    for name in ("policy", "pin", "rules"):
+        place.put(name, None)
+
+
+main()

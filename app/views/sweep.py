@@ -1,0 +1,11 @@
+"""Placeholder until its author writes it."""
+
+from pareto.store.run import Run
+
+TITLE = "Sweep"
+
+
+def page(run: Run) -> None:
+    import streamlit as st
+
+    st.write("…")
