@@ -15,7 +15,7 @@ PINS := pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint app clean postgresql
+.PHONY: help demo test lint app clean postgresql chromium
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' Makefile
@@ -25,7 +25,7 @@ demo: .venv/.stamp-demo ## sweep the packaged 135M model, plot its front, export
 	$(BIN)/pareto front assistant --plot runs/assistant/front.png && \
 	$(BIN)/pareto export assistant --best --out runs/assistant/export --overwrite
 
-test: .venv/.stamp-dev postgresql ## every test, with the real model and a real PostgreSQL
+test: .venv/.stamp-dev postgresql chromium ## every test, with the real model, a real PostgreSQL, a real browser
 	$(BIN)/python -m pytest
 
 lint: .venv/.stamp-dev ## ruff, mypy, import-linter
@@ -34,9 +34,8 @@ lint: .venv/.stamp-dev ## ruff, mypy, import-linter
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-app: ## the explorer
-	@echo "The explorer is not in this version yet; 'pareto front RUN --plot front.html' draws an interactive front." >&2
-	@exit 2
+app: .venv/.stamp-app ## the explorer in a browser, on the demo run or the latest: http://localhost:8501
+	$(BIN)/pareto app $(if $(wildcard runs/assistant/run.json),assistant)
 
 clean: ## remove .venv and the tools' caches; runs/ stays
 	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
@@ -48,10 +47,15 @@ clean: ## remove .venv and the tools' caches; runs/ stays
 	$(INSTALL) --editable .
 	@touch $@
 
+.venv/.stamp-app: $(PINS) | .venv/.stamp-venv
+	@echo "Installing pareto and its explorer into .venv (once; a few minutes)"
+	$(INSTALL) --editable '.[app]'
+	@touch .venv/.stamp-demo $@
+
 .venv/.stamp-dev: $(PINS) | .venv/.stamp-venv
 	@echo "Installing pareto and its developer tools into .venv (once; a few minutes)"
-	$(INSTALL) --editable '.[dev,postgres,dashboard,agemoea]'
-	@touch .venv/.stamp-demo $@
+	$(INSTALL) --editable '.[dev,app,postgres,dashboard,agemoea]'
+	@touch .venv/.stamp-demo .venv/.stamp-app $@
 
 .venv/.stamp-venv:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -59,16 +63,23 @@ clean: ## remove .venv and the tools' caches; runs/ stays
 	$(PYTHON) -m venv .venv
 	@touch $@
 
-# The tests start a server of their own from these binaries; none has to be running.
-# Debian keeps initdb outside PATH.
-postgresql:
-	@if command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1; then exit 0; fi; \
+# Debian's packages, where they are missing and there is a way to install them: system-package COMMAND-THAT-SHOWS-IT
+# PACKAGES WHAT-FOR.
+define system-package
+	@if $(1); then exit 0; fi; \
 	if ! command -v apt-get >/dev/null; then as_root=false; \
 	elif [ "$$(id -u)" = 0 ]; then as_root=; \
 	elif sudo -n true 2>/dev/null; then as_root=sudo; \
 	else as_root=false; fi; \
-	if [ "$$as_root" = false ]; then \
-		echo "The tests need PostgreSQL's initdb and postgres: install your system's PostgreSQL server package." >&2; exit 1; fi; \
-	echo "Installing PostgreSQL's server (once)"; \
+	if [ "$$as_root" = false ]; then echo "The tests need $(3): install your system's package of it." >&2; exit 1; fi; \
+	echo "Installing $(3) (once)"; \
 	$$as_root apt-get update -qq && \
-	DEBIAN_FRONTEND=noninteractive $$as_root apt-get install -y -qq --no-install-recommends postgresql >/dev/null
+	DEBIAN_FRONTEND=noninteractive $$as_root apt-get install -y -qq --no-install-recommends $(2) >/dev/null
+endef
+
+# The tests start a server of their own from these binaries; none has to be running. Debian keeps initdb outside PATH.
+postgresql:
+	$(call system-package,command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1,postgresql,PostgreSQL's server)
+
+chromium:
+	$(call system-package,command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null,chromium fonts-liberation,Chromium)

@@ -11,6 +11,7 @@ import typer
 from pareto.app_command import app as explorer
 from pareto.bank_commands import bank_app
 from pareto.bench_commands import bench_app
+from pareto.choose_command import choose, measure
 from pareto.errors import ParetoError
 from pareto.map_command import map_run
 from pareto.terminal import Json, Root, RunName
@@ -33,6 +34,8 @@ app.add_typer(bench_app, name="bench")
 app.add_typer(bank_app, name="bank")
 app.command("map")(map_run)
 app.command("app")(explorer)
+app.command("choose")(choose)
+app.command("measure")(measure)
 
 Coefficients = Annotated[
     str | None,
@@ -129,7 +132,9 @@ def chat(
     as_json: Json = False,
 ) -> None:
     """Talk to the policy at any place of the frontier."""
-    opened, chosen, _ = _choose(run, root, point, weights, coefficients, best_by_default=True)
+    opened, chosen, admission = _choose(run, root, point, weights, coefficients)
+    if not admission.kept:
+        _say(f"note: {chosen.id} is outside the run's priorities: {admission.reason}")
     _quiet()
     from pareto.inference.policy import open_policy
 
@@ -168,8 +173,9 @@ def export(
     point: Annotated[str | None, typer.Option("--point", help="A point of the front, by its id.")] = None,
     weights: Annotated[str | None, typer.Option("--weights", metavar="NAME=W,…", help="A preference instead.")] = None,
     coefficients: Coefficients = None,
-    best: Annotated[bool, typer.Option("--best", help="The balanced point of the front.")] = False,
+    best: Annotated[bool, typer.Option("--best", help="The balanced point that keeps the priorities.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier export in DIR.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Even if it breaks a priority; its card says so.")] = False,
     root: Root = Path("runs"),
     as_json: Json = False,
 ) -> None:
@@ -178,13 +184,21 @@ def export(
         raise ParetoError(
             "export needs exactly one of --point ID, --weights NAME=W,…, --coefficients NAME=λ,… or --best"
         )
-    opened, chosen, metrics = _choose(run, root, point, weights, coefficients, best_by_default=best)
+    opened, chosen, admission = _choose(run, root, point, weights, coefficients)
     _quiet()
     from pareto.export.adapter import export as write
 
-    written = write(opened, chosen, out, metrics, overwrite=overwrite)
+    written = write(opened, chosen, out, admission, overwrite=overwrite, force=force)
     if as_json:
-        _print_json({"run": opened.name, "point": chosen.id, "out": str(written), "coefficients": chosen.coefficients})
+        _print_json(
+            {
+                "run": opened.name,
+                "point": chosen.id,
+                "out": str(written),
+                "coefficients": chosen.coefficients,
+                "admission": admission.to_json(),
+            }
+        )
     else:
         typer.echo(f"{chosen.id} written to {written}")
 
@@ -231,29 +245,25 @@ def main() -> None:
 
 
 def _choose(
-    run: str, root: Path, point: str | None, weights: str | None, coefficients: str | None, best_by_default: bool
-) -> tuple[Any, Any, dict[str, Any] | None]:
-    """The run, the point asked for, and what was measured of it."""
-    from pareto.frontier import best, find_point, frontier
-    from pareto.simplex import parse_numbers, parse_weights
+    run: str, root: Path, point: str | None, weights: str | None, coefficients: str | None
+) -> tuple[Any, Any, Any]:
+    """The run, the point asked for (by default the balanced one under its priorities), and what they say of it."""
+    from pareto.choice.admission import admit
+    from pareto.choice.choose import best
+    from pareto.choice.standing import standing
+    from pareto.frontier import find_point
     from pareto.store.run import Run
 
     if sum(asked is not None for asked in (point, weights, coefficients)) > 1:
         raise ParetoError("give only one of --point, --weights and --coefficients")
     opened = Run.open(run, root)
-    if weights is not None:
-        from pareto.inference.policy import weights_point
+    if weights is not None or coefficients is not None:
+        from pareto.inference.policy import asked_point
 
-        return opened, weights_point(opened, parse_weights(weights, opened.recipe.names)), None
-    if coefficients is not None:
-        from pareto.soups.members import soup_point
-
-        numbers = parse_numbers(coefficients, "coefficients", "expert-helpful=1.2,other=-.3")
-        return opened, soup_point(opened, numbers), None
-    found = frontier(opened) if best_by_default and not point else None
-    chosen = best(opened, found) if found else find_point(opened, point or "")
-    rows = (found or frontier(opened)).document()["points"]
-    return opened, chosen, next(r for r in rows if r["id"] == chosen.id)
+        chosen = asked_point(opened, weights, coefficients)
+    else:
+        chosen = best(opened) if point is None else find_point(opened, point)
+    return opened, chosen, admit(opened, chosen, standing(opened))
 
 
 if __name__ == "__main__":

@@ -149,41 +149,19 @@ def point_rows(run: Run, frame: Frame, split: Split) -> list[dict[str, Any]]:
     return [_row(p, bool(keep), None, None, None, frame) for p, keep in zip(points, front, strict=True)]
 
 
-def find_point(run: Run, wanted: str) -> Point:
-    """A point by its id, on test where it is measured there.
+def find_point(run: Run, wanted: str, split: Split = "test") -> Point:
+    """A point by its id, on this split where it is measured there.
 
     Raises:
         ParetoError: no such point; the nearest is named.
     """
-    found = sorted((p for p in load_points(run) if p.id == wanted), key=lambda p: p.split != "test")
+    found = sorted((p for p in load_points(run) if p.id == wanted), key=lambda p: p.split != split)
     if not found:
         known = sorted({p.id for p in load_points(run)})
         raise ParetoError(
             f"run '{run.name}' has no point '{wanted}'; {suggest(wanted, known) if known else 'it is empty'}"
         )
     return found[0]
-
-
-def best(run: Run, found: Frontier) -> Point:
-    """The balanced point: of those on the front, the one closest to the ideal on validation.
-
-    Compromise programming (Zeleny 1973): Euclidean distance to the vector of best values, each objective in units
-    of its range over these points, so that neither a unit nor a wide spread decides.
-
-    Returns:
-        The point as measured on test.
-
-    Raises:
-        ParetoError: an empty front.
-    """
-    on_front = {p.id: p for p, keep in zip(found.test, found.statistics.on_front, strict=True) if keep}
-    if not on_front:
-        raise ParetoError(f"run '{found.run}' has an empty front")
-    candidates = [p for p in load_points(run) if p.split == "validation" and p.id in on_front]
-    values = found.frame.normalise(np.array([[p.mean[n] for n in found.frame.objectives] for p in candidates]))
-    span = np.ptp(values, axis=0)
-    distance = np.linalg.norm((values.max(axis=0) - values) / np.where(span > 0, span, 1.0), axis=1)
-    return on_front[candidates[int(distance.argmin())].id]
 
 
 def _own(point: Point, frame: Frame) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -88,12 +89,13 @@ def map_run(
 
 def _ask(run: Any, weights: str, as_json: bool) -> None:
     """What the map says of one preference."""
+    from pareto.choice.standing import standing
     from pareto.simplex import parse_weights
     from pareto.soups.frontier_map import FrontierMap
 
     names = run.recipe.names
     asked = dict(zip(names, parse_weights(weights, names), strict=True))
-    answer = {"weights": asked, **FrontierMap.load(run).at(asked)}
+    answer = {"weights": asked, **replace(FrontierMap.load(run), priorities=standing(run)).at(asked)}
     if as_json:
         print_json({"run": run.name, **answer})
     else:

@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pareto.choice.standing import standing
 from pareto.config import suggest
 from pareto.errors import ParetoError
 from pareto.records import Point
 from pareto.simplex import das_dennis
-from pareto.soups.frontier_map import LEVEL, FrontierMap, least, violation
+from pareto.soups.frontier_map import LEVEL, FrontierMap, limits, violation
 from pareto.soups.measured import Measured
 from pareto.soups.members import members
 from pareto.soups.search import APART, DIGITS, Violation, propose
@@ -113,8 +114,9 @@ class _Builder:
         seed: int,
     ) -> None:
         self.bench, self.box, self.max_kl, self.batch, self.seed = bench, box, max_kl, batch, seed
+        self.priorities = standing(bench.run)
         self.measured = Measured(bench.run, bench.frame, adapters)
-        self.bound = least(bench.frame, bench.recipe.priorities)
+        self.limits = limits(bench.frame, self.priorities)
 
     def search(self, evaluations: int, until: float | None) -> None:
         """Measure what is proposed until there are so many soups of the map, or the time is over."""
@@ -156,7 +158,7 @@ class _Builder:
                 adapters=measured.adapters,
                 box=self.box,
                 max_kl=self.max_kl,
-                priorities=bench.recipe.priorities,
+                priorities=self.priorities,
                 seed=self.seed,
                 surrogate=Surrogate.fit(x, y, self.seed),
                 kl=Surrogate.fit(x, measured.root_kl(known), self.seed),
@@ -169,7 +171,7 @@ class _Builder:
                 "adapters": measured.adapters,
                 "box": list(self.box),
                 "max_kl": self.max_kl,
-                "priorities": [level.model_dump(mode="json") for level in bench.recipe.priorities],
+                "priorities": [level.model_dump(mode="json") for level in self.priorities],
                 "evaluations": len(measured.searched()),
                 "points": len(known),
                 "held_out": self._held_out(made, x, y),
@@ -196,7 +198,7 @@ class _Builder:
         if len(known) >= LEAST:
             surrogate = Surrogate.fit(x, y, self.seed)
             kl = Surrogate.fit(x, self.measured.root_kl(known), self.seed)
-            kept = partial(violation, surrogate, kl, self.max_kl, self.bound)
+            kept = partial(violation, surrogate, kl, self.max_kl, self.limits)
         return propose(
             x,
             y,

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pareto import drivers
+from pareto.choice.constraints import violations
 from pareto.config import Recipe
 from pareto.drivers.trials import point_id
 from pareto.errors import ParetoError
@@ -98,6 +99,10 @@ class _Sweep:
         self.clock = self.bench.clock
         # Before anything takes long: this tells the recipe's mistakes that only the libraries know.
         self.driver = drivers.make(self.recipe, self.store.study)
+        rewards = zip(self.recipe.names, self.bench.rewards, strict=True)
+        minimised = [name for name, reward in rewards if reward.sign < 0]
+        for level in self.recipe.priorities:
+            level.check_directions(minimised)
         # One process makes what is shared; the others wait here and find it made.
         with self.store.lock():
             _ = self.bench.pool_scores
@@ -165,7 +170,8 @@ class _Sweep:
                 raise
         else:
             values, se = self.bench.normalised(point), self.bench.normalised_se(point)
-            drivers.tell(self.store.study, trial, values, self._violations(point), se)
+            broken = violations(self.run, point.id, self.recipe.priorities, self.recipe.driver.trials)
+            drivers.tell(self.store.study, trial, values, broken, se)
             self.run.log("trial", trial=trial.number, point=point.id, mean=point.mean, kl=point.kl)
             self._told(point)
         finally:
@@ -243,11 +249,6 @@ class _Sweep:
                 trial.number,
                 adder(lambda done: advance(done, self.bench.rows("validation"))),
             )
-
-    def _violations(self, point: Point) -> list[float]:
-        """One number per priority, at most 0 where it is kept, in the objective's own units."""
-        signs = dict(zip(self.recipe.names, self.bench.frame.signs, strict=True))
-        return [signs[p.objective] * (p.at_least - point.mean[p.objective]) for p in self.recipe.priorities]
 
     # -- after the trials ----------------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from pareto.choice.choose import reachable
 from pareto.config import Recipe
 from pareto.errors import ParetoError
 from pareto.front.frame import Frame
@@ -141,8 +142,11 @@ class Workbench:
         return [point.se[n] / s for n, s in zip(self.recipe.names, self.frame.scale, strict=True)]
 
     def report(self) -> Frontier:
-        """Measure on test what is selected on validation, with the base and the experts; write the run's front."""
-        chosen = set(select(self.run, load_points(self.run), self.frame))
+        """Measure on test what is selected on validation, with the base and the experts; write the run's front.
+
+        Selected is what nothing dominates, and what nothing dominates among the policies that keep the priorities.
+        """
+        chosen = set(select(self.run, load_points(self.run), self.frame)) | reachable(self.run)
         validation = [p for p in load_points(self.run) if p.split == "validation"]
         wanted = [p for p in validation if p.kind in ("base", "expert") or p.id in chosen]
         rows = self.rows("test")

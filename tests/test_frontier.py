@@ -10,7 +10,7 @@ import pytest
 from pareto.config import Recipe
 from pareto.errors import ParetoError
 from pareto.front.frame import Frame
-from pareto.frontier import best, find_point, frontier, select
+from pareto.frontier import find_point, frontier, select
 from pareto.records import Point
 from pareto.store.files import to_json, write_json
 from pareto.store.points import load_points, save_point
@@ -239,25 +239,9 @@ def test_an_empty_run_has_no_point_to_hint_at(run):
         find_point(run, "base")
 
 
-def test_the_balanced_point_is_closest_to_the_ideal_on_validation(full):
-    # In units of the ranges the experts are (0, 1) and (1, 0) from the ideal, the soup (0.5, 0.5).
-    assert best(full, frontier(full)).id == "soup-0"
-    for split in ("validation", "test"):
-        put(full, "trial-3", split, 13.2, 2.6)  # (1.6, 2.4): (0.4, 0.3) from it
-    chosen = best(full, frontier(full))
-    assert (chosen.id, chosen.split) == ("trial-3", "test")
-
-
-def test_luck_on_test_does_not_choose_the_balanced_point(full):
-    put(full, "expert-cost", "test", 12.9, 0)  # (1.45, 5) on test, as before on validation
-    assert best(full, frontier(full)).id == "soup-0"
-
-
-def test_a_front_that_is_lost_on_test_has_no_balanced_point(full):
+def test_a_front_that_is_lost_on_test_is_empty(full):
     for name in ("expert-cost", "expert-speed", "soup-0"):
         put(full, name, "test", 10, [float("nan")] * 4)
-    with pytest.raises(ParetoError, match="empty front"):
-        best(full, frontier(full))
     document = json.loads(to_json(frontier(full).document()))
     assert document["hypervolume"]["value"] == 0
     assert document["igd_plus"] == {"value": None, "low": None, "high": None}

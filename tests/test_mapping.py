@@ -81,8 +81,11 @@ def test_the_constraints_are_kept(mapped):
     assert near["kl"] <= 0.5 + 1e-2
     # ``short`` is minimised: its level is the most that is allowed.
     bound = free["mean"]["short"] - 0.2
-    kept = replace(found, priorities=(Level(objective="short", at_least=bound),))
+    kept = replace(found, priorities=(Level(objectives=("short",), at_most=bound, confidence=None),))
     assert kept.at({"kind": 1.0})["mean"]["short"] <= bound + 1e-2
+    # On its lower bound the prediction has to lie further inside.
+    sure = replace(found, priorities=(Level(objectives=("short",), at_most=bound),)).at({"kind": 1.0})
+    assert sure["mean"]["short"] < kept.at({"kind": 1.0})["mean"]["short"]
     assert found.at({"kind": 1.0})["mean"]["short"] > bound
 
 

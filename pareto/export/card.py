@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
+from pareto.choice.admission import Admission
+from pareto.choice.levels import format_levels
 from pareto.records import Point
 from pareto.store.run import Run
 
 
-def card(run: Run, point: Point, metrics: dict[str, Any] | None) -> str:
-    """What the policy is, what made it, and what was measured of it."""
+def card(run: Run, point: Point, admission: Admission) -> str:
+    """What the policy is, what made it, what was measured of it and what the priorities say of it."""
     recipe = run.recipe
     base = recipe.model.base
     lines = [
@@ -33,17 +34,18 @@ def card(run: Run, point: Point, metrics: dict[str, Any] | None) -> str:
         "chat template's own default stays away)",
         "",
     ]
-    if metrics is None:
+    if not point.scores:
         lines += ["Not measured: these weights are a mixture that the sweep did not evaluate.", ""]
     else:
-        lines += [f"Measured on the {metrics['split']} prompts (mean ± 1.96 standard errors over prompts):", ""]
+        lines += [f"Measured on the {point.split} prompts (mean ± 1.96 standard errors over prompts):", ""]
         lines += ["| objective | mean | 95 % interval |", "| --- | --- | --- |"]
         for name in recipe.names:
-            mean, half = metrics["mean"][name], 1.96 * metrics["se"][name]
+            mean, half = point.mean[name], 1.96 * point.se[name]
             lines.append(f"| {name} | {mean:.3f} | {mean - half:.3f} to {mean + half:.3f} |")
         lines += ["", "Never trained on:", "", "| measure | value |", "| --- | --- |"]
-        lines += [f"| {name} | {value:.3f} |" for name, value in metrics["gold"].items()]
-        lines += [f"| KL to the base (nats per token) | {metrics['kl']:.3f} |", ""]
+        lines += [f"| {name} | {value:.3f} |" for name, value in point.gold.items()]
+        lines += [f"| KL to the base (nats per token) | {point.kl:.3f} |", ""]
+    lines += _priorities(admission)
     lines += [
         "For a packaged base, the folder that `pareto model fetch` prints stands for its name:",
         "",
@@ -58,6 +60,23 @@ def card(run: Run, point: Point, metrics: dict[str, Any] | None) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _priorities(admission: Admission) -> list[str]:
+    """What was asked, whether it is kept, and every check."""
+    if not admission.levels:
+        return []
+    lines = [f"Priorities: `{format_levels(admission.levels)}`", ""]
+    if admission.kept:
+        lines += ["Kept on the validation prompts, on which the policy was chosen.", ""]
+    else:
+        lines += [f"**Not kept; exported by force.** {admission.reason}", ""]
+    lines += [f"- validation: {check['text']}" for check in admission.checks]
+    if admission.confirmation:
+        lines.append(f"- test: {admission.confirmation.text}")
+    elif admission.measured:
+        lines.append("- test: not measured")
+    return [*lines, ""]
 
 
 def _numbers(values: dict[str, float]) -> str:

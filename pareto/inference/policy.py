@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from pareto.choice.standing import standing
 from pareto.config import Recipe
 from pareto.errors import ParetoError
 from pareto.models import context_check, load
 from pareto.records import Point
 from pareto.rollouts.sampling import stream
+from pareto.simplex import parse_numbers, parse_weights
 from pareto.soups.bank import Bank
 from pareto.soups.members import soup_point
 from pareto.soups.weights import soup_of
@@ -84,6 +86,24 @@ def open_policy(run: Run, point: Point) -> Policy:
     return Policy(recipe, base, bank, point.coefficients)
 
 
+def asked_point(run: Run, weights: str | None, coefficients: str | None) -> Point:
+    """The soup asked for as on a command line, by exactly one of these; as measured where the run has measured it.
+
+    Raises:
+        ParetoError: what is written cannot be read, or see ``weights_point`` and ``soup_point``.
+    """
+    if weights is not None:
+        return measured_as(run, weights_point(run, parse_weights(weights, run.recipe.names)))
+    numbers = parse_numbers(coefficients or "", "coefficients", "expert-helpful=1.2,other=-.3")
+    return measured_as(run, soup_point(run, numbers))
+
+
+def measured_as(run: Run, point: Point) -> Point:
+    """The run's own point with the same coefficients, on test where it is measured there; else the point as given."""
+    same = [p for p in load_points(run) if p.kind != "base" and p.coefficients == point.coefficients]
+    return min(same, key=lambda p: (p.split != "test", p.id), default=point)
+
+
 def weights_point(run: Run, weights: tuple[float, ...]) -> Point:
     """The soup that serves these weights, unmeasured: what the run's map says, else one of its experts by rule.
 
@@ -99,7 +119,7 @@ def weights_point(run: Run, weights: tuple[float, ...]) -> Point:
     recipe = run.recipe
     named = dict(zip(recipe.names, weights, strict=True))
     if (run.path / FILE).is_file():
-        found = FrontierMap.load(run).at(named)
+        found = replace(FrontierMap.load(run), priorities=standing(run)).at(named)
         return replace(soup_point(run, found["coefficients"]), id="map", weights=named)
     experts = {p.id.removeprefix("expert-"): p for p in load_points(run) if p.kind == "expert"}
     for name, weight in named.items():

@@ -10,10 +10,11 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import norm
 
 from pareto.config import Level
 from pareto.errors import ParetoError
@@ -158,7 +159,7 @@ class FrontierMap:
 
     def violation(self, x: Floats) -> Floats:
         """Predicted violation of the constraints, (q, K) → (q,), at most 0 where all are kept."""
-        return violation(self.surrogate, self.kl, self.max_kl, least(self.frame, self.priorities), x)
+        return violation(self.surrogate, self.kl, self.max_kl, limits(self.frame, self.priorities), x)
 
     @cached_property
     def _range(self) -> tuple[Floats, Floats]:
@@ -183,21 +184,36 @@ class FrontierMap:
         return {name: float(coefficients.get(name, 0.0)) for name in self.adapters}
 
 
-def least(frame: Frame, priorities: Sequence[Level]) -> Floats:
-    """The least normalised value of each objective that keeps the priorities, (m,); −∞ where there is none."""
-    bound = np.full(len(frame.objectives), -np.inf)
-    for rule in (rule for level in priorities for rule in level.rules):
-        if rule.threshold is not None:
-            k = frame.objectives.index(rule.objective)
-            own = np.array(frame.centre)
-            own[k] = rule.threshold
-            bound[k] = max(bound[k], frame.normalise(own)[k])
-    return bound
+class Limit(NamedTuple):
+    """A threshold of the priorities, as the surrogate sees it."""
+
+    objective: int
+    """Index."""
+    least: float
+    """Normalised."""
+    z: float
+    """How many standard deviations of the prediction must lie above it; 0: judged on the mean."""
 
 
-def violation(surrogate: Surrogate, kl: Surrogate, max_kl: float, bound: Floats, x: Floats) -> Floats:
+def limits(frame: Frame, priorities: Sequence[Level]) -> list[Limit]:
+    """The thresholds of the priorities; a tolerance to the best is judged among what is measured, not predicted."""
+    found = []
+    for level in priorities:
+        z = 0.0 if level.confidence is None else float(norm.ppf(level.confidence))
+        for rule in level.rules:
+            if rule.threshold is not None:
+                k = frame.objectives.index(rule.objective)
+                own = np.array(frame.centre)
+                own[k] = rule.threshold
+                found.append(Limit(k, float(frame.normalise(own)[k]), z))
+    return found
+
+
+def violation(surrogate: Surrogate, kl: Surrogate, max_kl: float, wanted: Sequence[Limit], x: Floats) -> Floats:
     """Largest predicted violation, (q, K) → (q,): of √KL, and of the priorities in base standard deviations."""
     over = np.asarray(kl.mean(x)[:, 0] - np.sqrt(max_kl))
-    if np.isneginf(bound).all():
+    if not wanted:
         return over
-    return np.asarray(np.maximum(over, (bound - surrogate.mean(x)).max(axis=1)))
+    mean, std = surrogate.predict(x, noise=False)
+    short = [limit.least - (mean[:, limit.objective] - limit.z * std[:, limit.objective]) for limit in wanted]
+    return np.asarray(np.maximum(over, np.max(short, axis=0)))

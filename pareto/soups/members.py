@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from pareto.models import Base
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
-_SWEEP = re.compile(r"base|soup|(expert|trial|soup)-.*")
-"""Names that a sweep gives, perhaps later."""
+_SWEEP = re.compile(r"base|soup|(expert|trial|soup|look|map|mix)-.*")
+"""Names that a sweep, a map or a measurement gives, perhaps later."""
 
 Kind = Literal["added", "combined"]
 

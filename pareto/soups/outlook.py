@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pareto.config import Level
 from pareto.errors import ParetoError
 from pareto.frontier import read_frame
 from pareto.simplex import check_weights
@@ -59,7 +60,7 @@ class Outlook:
             adapters=adapters,
             box=(0.0, 1.5),
             max_kl=float(kl.max() ** 2 * 1.5),
-            priorities=run.recipe.priorities,
+            priorities=(),
             seed=seed,
             surrogate=Surrogate.fit(x, measured.values(known), seed),
             kl=Surrogate.fit(x, kl, seed),
@@ -87,6 +88,10 @@ class Outlook:
         checked = dict(zip(self.objectives, check_weights(weights, self.objectives), strict=True))
         experts = {name.removeprefix("expert-"): name for name in self.adapters}
         return self.predict(soup_of(checked, experts, self.scale))
+
+    def under(self, priorities: Sequence[Level]) -> Outlook:
+        """The same, with other priorities for the map to keep."""
+        return replace(self, map=replace(self.map, priorities=tuple(priorities)))
 
     def predict(self, coefficients: Mapping[str, float]) -> dict[str, Any]:
         """As ``FrontierMap.predict``."""

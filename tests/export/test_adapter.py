@@ -6,6 +6,7 @@ import json
 import math
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,8 @@ import torch
 from ruamel.yaml import YAML
 from safetensors.torch import load_file
 
+from pareto.choice.admission import Admission
+from pareto.choice.levels import parse_levels
 from pareto.errors import ParetoError
 from pareto.export.adapter import export
 from pareto.inference.policy import open_policy, weights_point
@@ -26,13 +29,8 @@ if TYPE_CHECKING:
     from pareto.training.adapters import State
 
 PROMPT = "Name a river in Chad."
-METRICS: dict[str, Any] = {
-    "split": "test",
-    "mean": {"kind": 0.5, "short": -1.25},
-    "se": {"kind": 0.1, "short": 0.02},
-    "gold": {"fluency": -2.5},
-    "kl": 0.125,
-}
+FREE = Admission((), measured=True, kept=True, reason="", checks=[], confirmation=None)
+"""Of a run without priorities."""
 # Another interpreter, in which an import of pareto fails.
 PLAIN_PEFT = """
 import sys
@@ -64,7 +62,7 @@ def test_plain_peft_without_pareto_gives_the_logits_of_the_policy(
 ) -> None:
     run, _ = forged_run
     chosen = point(run, "soup-0")
-    out = export(run, chosen, tmp_path / "elsewhere" / "soup", METRICS)
+    out = export(run, chosen, tmp_path / "elsewhere" / "soup", FREE)
     code = [sys.executable, "-I", "-c", PLAIN_PEFT, resolve("tiny-random"), out, PROMPT, tmp_path / "said"]
     done = subprocess.run(code, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
@@ -90,7 +88,15 @@ def test_the_card_says_what_the_policy_is_and_what_was_measured(
     forged_run: tuple[Run, dict[str, State]], tmp_path: Path
 ) -> None:
     run, _ = forged_run
-    out = export(run, point(run, "soup-0"), tmp_path / "out", METRICS)
+    measured = replace(
+        point(run, "soup-0"),
+        split="test",
+        mean={"kind": 0.5, "short": -1.25},
+        se={"kind": 0.1, "short": 0.02},
+        gold={"fluency": -2.5},
+        kl=0.125,
+    )
+    out = export(run, measured, tmp_path / "out", FREE)
     card = (out / "README.md").read_text(encoding="utf-8")
     head = front_matter(card)
     assert head["base_model"] == "tiny-random"
@@ -115,8 +121,9 @@ def test_a_number_that_is_missing_is_not_a_number_in_the_card(
     forged_run: tuple[Run, dict[str, State]], tmp_path: Path
 ) -> None:
     run, _ = forged_run
-    gone = METRICS | {"mean": {"kind": 0.5, "short": math.nan}, "se": {"kind": 0.1, "short": math.nan}}
-    card = (export(run, point(run, "soup-0"), tmp_path / "out", gone) / "README.md").read_text(encoding="utf-8")
+    nan = {"kind": 0.5, "short": math.nan}
+    gone = replace(point(run, "soup-0"), mean=nan, se=nan)
+    card = (export(run, gone, tmp_path / "out", FREE) / "README.md").read_text(encoding="utf-8")
     assert "| short | nan | nan to nan |" in card.splitlines()
 
 
@@ -124,7 +131,7 @@ def test_a_mixture_that_was_not_measured_is_exported_and_says_so(
     forged_run: tuple[Run, dict[str, State]], tmp_path: Path
 ) -> None:
     run, b = forged_run
-    out = export(run, weights_point(run, (0.8, 0.2)), tmp_path / "out", None)
+    out = export(run, weights_point(run, (0.8, 0.2)), tmp_path / "out", FREE)
     card = (out / "README.md").read_text(encoding="utf-8")
     assert "Not measured" in card
     assert "Measured on" not in card
@@ -134,6 +141,37 @@ def test_a_mixture_that_was_not_measured_is_exported_and_says_so(
             assert torch.allclose(value, b["expert-kind"][name] + 0.25 * b["expert-short"][name], atol=1e-6)
 
 
+BROKEN = Admission(
+    parse_levels("kind>=0.9", ("kind", "short")), True, False, "kind: 0.50, at least 0.9 wanted",
+    [{"text": "kind: 0.50, at least 0.9 wanted"}], None,
+)  # fmt: skip
+
+
+def test_a_policy_that_breaks_a_priority_is_exported_only_by_force_and_its_card_says_so(
+    forged_run: tuple[Run, dict[str, State]], tmp_path: Path
+) -> None:
+    run, _ = forged_run
+    with pytest.raises(ParetoError, match=r"soup-0 is out of reach: kind: 0.50, at least 0.9 wanted; .* or --force"):
+        export(run, point(run, "soup-0"), tmp_path / "out", BROKEN)
+    assert not (tmp_path / "out").exists()
+    out = export(run, point(run, "soup-0"), tmp_path / "out", BROKEN, force=True)
+    card = (out / "README.md").read_text(encoding="utf-8")
+    assert "Priorities: `kind>=0.9`" in card
+    assert "**Not kept; exported by force.** kind: 0.50, at least 0.9 wanted" in card
+    made_from = json.loads((out / "pareto.json").read_text())
+    assert made_from["forced"] is True
+    assert made_from["admission"]["priorities"] == "kind>=0.9"
+
+
+def test_without_force_the_card_says_that_the_priorities_are_kept(
+    forged_run: tuple[Run, dict[str, State]], tmp_path: Path
+) -> None:
+    run, _ = forged_run
+    card = (export(run, point(run, "soup-0"), tmp_path / "out", replace(BROKEN, kept=True)) / "README.md").read_text()
+    assert "Kept on the validation prompts" in card
+    assert "force" not in card
+
+
 def test_a_folder_that_is_there_is_not_touched(forged_run: tuple[Run, dict[str, State]], tmp_path: Path) -> None:
     run, _ = forged_run
     taken = tmp_path / "taken"
@@ -141,7 +179,7 @@ def test_a_folder_that_is_there_is_not_touched(forged_run: tuple[Run, dict[str, 
     (taken / "mine.txt").write_text("mine")
     for overwrite in (False, True):
         with pytest.raises(ParetoError, match=r"taken is there already; give a folder that is not"):
-            export(run, point(run, "soup-0"), taken, METRICS, overwrite=overwrite)
+            export(run, point(run, "soup-0"), taken, FREE, overwrite=overwrite)
     assert [p.name for p in tmp_path.iterdir() if p.name != "runs"] == ["taken"]
     assert (taken / "mine.txt").read_text() == "mine"
 
@@ -150,12 +188,12 @@ def test_an_earlier_export_is_replaced_only_when_asked(
     forged_run: tuple[Run, dict[str, State]], tmp_path: Path
 ) -> None:
     run, _ = forged_run
-    out = export(run, point(run, "soup-0"), tmp_path / "out", METRICS)
+    out = export(run, point(run, "soup-0"), tmp_path / "out", FREE)
     before = {p.name: p.read_bytes() for p in out.iterdir()}
     with pytest.raises(ParetoError, match=r"out is there already; --overwrite replaces an earlier export"):
-        export(run, point(run, "expert-kind"), out, METRICS)
+        export(run, point(run, "expert-kind"), out, FREE)
     assert {p.name: p.read_bytes() for p in out.iterdir()} == before
-    export(run, point(run, "expert-kind"), out, METRICS, overwrite=True)
+    export(run, point(run, "expert-kind"), out, FREE, overwrite=True)
     assert json.loads((out / "pareto.json").read_text())["point"] == "expert-kind"
     assert {p.name for p in tmp_path.iterdir()} == {"out", "runs"}
 
@@ -163,5 +201,5 @@ def test_an_earlier_export_is_replaced_only_when_asked(
 def test_the_base_has_no_adapter_to_export(forged_run: tuple[Run, dict[str, State]], tmp_path: Path) -> None:
     run, _ = forged_run
     with pytest.raises(ParetoError, match=r"point 'base' is the base model: there is no adapter to export"):
-        export(run, point(run, "base"), tmp_path / "out", METRICS)
+        export(run, point(run, "base"), tmp_path / "out", FREE)
     assert not (tmp_path / "out").exists()

@@ -1,0 +1,68 @@
+"""Whether one policy of a run may be used: what its priorities say on validation, and what test makes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pareto.choice.candidates import Candidates
+from pareto.choice.confirm import Confirmation, confirm
+from pareto.choice.levels import format_levels
+from pareto.choice.priorities import Verdict, judge
+from pareto.config import Level
+from pareto.records import Point
+from pareto.store.run import Run
+
+
+@dataclass(frozen=True)
+class Admission:
+    """The verdict on one policy."""
+
+    levels: tuple[Level, ...]
+    measured: bool
+    """Whether it was measured on validation; else nothing is known."""
+    kept: bool
+    """Whether it keeps every level on validation and breaks none on test."""
+    reason: str
+    """Why not; empty where it is kept."""
+    checks: list[dict[str, Any]]
+    """Every rule on validation with its value, interval and verdict."""
+    confirmation: Confirmation | None
+    """The same on test; ``None``: not measured there."""
+
+    def to_json(self) -> dict[str, Any]:
+        """For ``--json`` and the exported ``pareto.json``."""
+        return {
+            "priorities": format_levels(self.levels),
+            "measured": self.measured,
+            "kept": self.kept,
+            "reason": self.reason,
+            "validation": self.checks,
+            "test": self.confirmation.to_json() if self.confirmation else None,
+        }
+
+
+def admit(run: Run, point: Point, levels: Sequence[Level], verdict: Verdict | None = None) -> Admission:
+    """Judge a policy among all of its run's.
+
+    Args:
+        run: the run.
+        point: measured or not.
+        levels: the priorities; without any, everything is kept.
+        verdict: what they keep, where that is known already.
+    """
+    levels = tuple(levels)
+    if not levels:
+        return Admission(levels, measured=True, kept=True, reason="", checks=[], confirmation=None)
+    candidates = Candidates.of(run)
+    if point.id not in candidates.ids:
+        return Admission(
+            levels, False, False, "not measured, so nobody knows whether it keeps the priorities", [], None
+        )
+    found = verdict or judge(candidates, levels)
+    test = confirm(run, point.id, levels, kept=found.kept)
+    reason = "" if point.id in found.kept else found.excluded[point.id].text
+    if not reason and test is not None and test.overall == "violated":
+        reason = f"kept on validation but broken on test: {test.text}"
+    return Admission(levels, True, not reason, reason, [c.to_json() for c in found.checks(point.id)], test)

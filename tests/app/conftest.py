@@ -1,0 +1,74 @@
+"""A real browser on real servers."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from explorer import CHROMIUM, WIDE, served, settled
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Debian's Chromium."""
+    from playwright.sync_api import sync_playwright
+
+    if CHROMIUM is None:
+        pytest.fail("these tests need Chromium: apt-get install chromium", pytrace=False)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def smoke_root(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of runs of its own with the finished smoke sweep."""
+    root = tmp_path_factory.mktemp("explored") / "runs"
+    shutil.copytree(finished / "smoke", root / "smoke")
+    return root
+
+
+@pytest.fixture(scope="session")
+def smoke_app(smoke_root: Path) -> Iterator[str]:
+    """Address of the explorer on the smoke sweep."""
+    with served(smoke_root, smoke_root.parent / "app.log") as address:
+        yield address
+
+
+@pytest.fixture
+def visit(browser: Browser) -> Iterator[Callable[..., Page]]:
+    """Opens a page in a fresh session; at the end, no page may have had an error, or asked anything of another host."""
+    troubles: list[str] = []
+    with ExitStack() as stack:
+
+        def open_page(url: str, size: tuple[int, int] = WIDE, scheme: Any = "light") -> Page:
+            context = browser.new_context(
+                viewport={"width": size[0], "height": size[1]}, color_scheme=scheme, accept_downloads=True
+            )
+            stack.callback(context.close)
+            page = context.new_page()
+            page.set_default_timeout(30_000)
+            host = url.split("/")[2]
+            page.on("console", lambda m: troubles.append(f"console: {m.text}") if m.type == "error" else None)
+            page.on("pageerror", lambda e: troubles.append(f"page error: {e}"))
+            page.on("dialog", lambda d: (troubles.append(f"dialog: {d.message}"), d.dismiss()))
+
+            def asked(request: Any) -> None:
+                if request.url.startswith("http") and request.url.split("/")[2] != host:
+                    troubles.append(f"another host: {request.url}")
+
+            page.on("request", asked)
+            page.goto(url)
+            settled(page)
+            return page
+
+        yield open_page
+    assert not troubles, troubles
