@@ -59,7 +59,7 @@ def load(run: Run) -> Data:
 
 
 @st.cache_resource(show_spinner=False, max_entries=8)
-def _load(path: str, _when: tuple[float, ...]) -> Data:
+def _load(path: str, when: tuple[float, ...]) -> Data:
     run = Run.open(path)
     names = run.recipe.names
     try:
@@ -70,7 +70,10 @@ def _load(path: str, _when: tuple[float, ...]) -> Data:
         document = frontier(run).document()
     except ParetoError:
         document = None
-    candidates = Candidates.of(run)
+    try:
+        candidates = Candidates.of(run)
+    except ParetoError:
+        candidates = None
     try:
         outlook = Outlook.of(run)
     except ParetoError:
@@ -80,9 +83,9 @@ def _load(path: str, _when: tuple[float, ...]) -> Data:
         names,
         frame,
         document,
-        [r for r in document["points"] if r["split"] == "test"] if document else [],
+        [r for r in document["points"] if r["split"] == "test"] if document else point_rows(run, frame, "test"),
         point_rows(run, frame, "validation"),
-        candidates if candidates.ids else None,
+        candidates,
         outlook,
     )
 

@@ -82,7 +82,7 @@ def weights_policy(data: Data) -> Policy:
     """The soup of the weights. Needs ``data.outlook``."""
     assert data.outlook is not None
     asked = weights(data.names)
-    found = data.outlook.at(asked)
+    found = data.outlook.under(levels(data)).at(asked)
     label = "mix " + " / ".join(f"{100 * w:.0f}" for w in asked.values())
     return Policy("", label, found["coefficients"], asked, None)
 
@@ -142,8 +142,8 @@ def levels(data: Data) -> tuple[Level, ...]:
 
 def set_levels(data: Data, chosen: Sequence[Level]) -> None:
     """Put other priorities in force for this session."""
-    own = tuple(chosen) == tuple(standing(data.run))
-    put("rules", None if own else format_levels(chosen) or NONE)
+    text = format_levels(chosen)
+    put("rules", None if text == format_levels(standing(data.run)) else text or NONE)
 
 
 def _slider(key: str) -> int:

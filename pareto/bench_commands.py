@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -92,3 +92,48 @@ def bench_methods(
         print_json(result)
     else:
         typer.echo(methods_table(result))
+
+
+@bench_app.command("priorities")
+def bench_priorities(
+    fronts: Annotated[int, typer.Option("--fronts", min=4, help="Simulated fronts of 40 policies.")] = 1000,
+    prompts: Annotated[str, typer.Option("--prompts", metavar="N,…", help="Evaluation prompts.")] = "100,200,400",
+    seed: Annotated[int, typer.Option("--seed")] = 0,
+    out: Out = None,
+    as_json: Json = False,
+) -> None:
+    """How often a policy that breaks a priority is chosen: on the confidence bound, and on the mean."""
+    writable(out, ".json", "--out")
+    if not all(n.strip().isdigit() and int(n) > 1 for n in prompts.split(",")):
+        raise ParetoError(f"--prompts {prompts}: whole numbers above 1 with commas between them, such as 100,200,400")
+    from pareto.bench.priorities import run
+
+    _told(run(fronts, list(map(int, prompts.split(","))), seed), out, as_json)
+
+
+@bench_app.command("user-study")
+def bench_user_study(
+    users: Annotated[int, typer.Option("--users", min=2, help="Simulated people.")] = 50,
+    duels: Annotated[int, typer.Option("--duels", min=5, help="Questions to each.")] = 30,
+    seed: Annotated[int, typer.Option("--seed")] = 0,
+    out: Out = None,
+    as_json: Json = False,
+) -> None:
+    """What informative questions gain over random pairs, on people whose weights are known."""
+    writable(out, ".json", "--out")
+    from pareto.bench.user_study import run
+
+    _told(run(users, duels, seed, say), out, as_json)
+
+
+def _told(result: dict[str, Any], out: Path | None, as_json: bool) -> None:
+    """Keep a result whose rows have the same columns, and print it."""
+    from pareto.store.files import write_json
+    from pareto.tables import rows_table
+
+    if out:
+        write_json(out, result)
+    if as_json:
+        print_json(result)
+    else:
+        typer.echo(rows_table(result))

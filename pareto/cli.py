@@ -14,6 +14,7 @@ from pareto.bench_commands import bench_app
 from pareto.choose_command import choose, measure
 from pareto.errors import ParetoError
 from pareto.map_command import map_run
+from pareto.study_command import study_run
 from pareto.terminal import Json, Root, RunName
 from pareto.terminal import print_json as _print_json
 from pareto.terminal import printable as _printable
@@ -35,6 +36,7 @@ app.add_typer(bank_app, name="bank")
 app.command("map")(map_run)
 app.command("app")(explorer)
 app.command("choose")(choose)
+app.command("study")(study_run)
 app.command("measure")(measure)
 
 Coefficients = Annotated[

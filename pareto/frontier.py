@@ -140,7 +140,7 @@ def per_prompt(run: Run, point: Point) -> NDArray[np.float64]:
 
 
 def point_rows(run: Run, frame: Frame, split: Split) -> list[dict[str, Any]]:
-    """A run's points on one split in the shape of ``pareto front --json``; ``on_front``: no other dominates it there."""
+    """A run's points on one split as ``pareto front --json`` gives them; ``on_front``: no other dominates it there."""
     order = {kind: i for i, kind in enumerate(KINDS)}
     points = [p for p in load_points(run) if p.split == split]
     points.sort(key=lambda p: (order[p.kind], p.trial or 0, p.id))

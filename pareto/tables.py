@@ -97,6 +97,13 @@ def soup_table(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def rows_table(result: dict[str, Any]) -> str:
+    """A benchmark whose rows have the same columns, then its figures."""
+    names = list(result["rows"][0])
+    lines = _aligned([names, *([_cell(row[n]) for n in names] for row in result["rows"])])
+    return "\n".join([*lines, "", *(f"{name:34} {value:.3g}" for name, value in result["figures"].items())])
+
+
 def _aligned(table: list[list[str]]) -> list[str]:
     """Columns of equal width, the first to the left."""
     widths = [max(len(line[k]) for line in table) for k in range(len(table[0]))]

@@ -18,10 +18,13 @@ SECONDS_INSTEAD_OF_MINUTES = {
     "harmless=.5,helpful=.5": "vowels=.5,digits=.5",
     "expert-helpful": "expert-vowels",
     "--minutes 10": "--evaluations 3",
+    "harmless>=0.85; concise~0.1 @mean": "vowels>=0; digits~1 @mean",
+    "--most helpful": "--most digits",
+    "helpful=.5,concise=.5": "vowels=.1,digits=.1",
 }
 
 NEEDS = {
-    "pareto export smoke --weights vowels=.5,digits=.5 --out my-adapter": ("bank add", "mine="),
+    "pareto export smoke --best --out my-adapter": ("bank add", "mine="),
     "pareto bank add smoke my-adapter --name mine": ("mine=",),
     "pareto map smoke --evaluations 3": ("--at ",),
 }

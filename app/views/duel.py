@@ -1,11 +1,263 @@
-"""Placeholder until its author writes it."""
+"""*Duel*: which of two answers is better? From that, which weights a person has; blind, side-swapped, by keyboard."""
 
+from __future__ import annotations
+
+import tempfile
+import time
+from html import escape
+from pathlib import Path
+
+import streamlit as st
+
+from app import data as pages
+from app import place
+from app.duelling import NOW, Question, drop, question, undo, vote
+from app.engine import engine
+from app.notices import notice
+from app.theme import look
+from app.weights_marks import sliders, weights_html
+from pareto.choice.user_study.duels import FILE, Answer, check_person
+from pareto.choice.user_study.result import Result
+from pareto.choice.user_study.study import Study
+from pareto.errors import ParetoError
 from pareto.store.run import Run
 
 TITLE = "Duel"
+POLL = 0.2
+"""Seconds between looks at answers that are being spoken."""
 
 
 def page(run: Run) -> None:
-    import streamlit as st
+    """Ask who is there, then one question after the other."""
+    data = pages.load(run)
+    if data.frame is None or len(data.validation) < 3:
+        notice("Two policies have to be measured before they can be compared; see Sweep.", key="duel_empty")
+        return
+    person = st.session_state.get("duel_name")
+    if person is None:
+        _who(run)
+        return
+    rules = place.rules(data)
+    study = _study(str(run.path), pages.stamp(run), _allowed(data, rules))
+    st.fragment(_duels)(run, study, person)
 
-    st.write("…")
+
+@st.cache_resource(show_spinner=False, max_entries=8)
+def _study(path: str, when: tuple[float, ...], points: tuple[str, ...] | None) -> Study:
+    return Study.open(Run.open(path), points)
+
+
+def _allowed(data: pages.Data, rules: str) -> tuple[str, ...] | None:
+    """Those of the front and the experts that keep the priorities; ``None``: all, where fewer than two do."""
+    if not rules or data.candidates is None:
+        return None
+    kept = set(pages.verdict(data, rules).kept)
+    found = tuple(r["id"] for r in data.validation if r["id"] in kept and (r["on_front"] or r["kind"] == "expert"))
+    return found if len(found) > 1 else None
+
+
+# -- who answers -----------------------------------------------------------------------------------------------------
+
+
+def _who(run: Run) -> None:
+    known = Study.open(run).people
+    with st.container(border=True, key="duel_who", width=560):
+        st.subheader("Who is answering?", anchor=False)
+        st.html(
+            "<p style='line-height:1.6;margin:0'>You will see two answers to the same question, from two policies, "
+            "without their names and on sides thrown by chance. Say which is better; after a few dozen it is known "
+            "what you care about. Every answer is kept at once, under your name.</p>"
+        )
+        with st.form("duel_form", border=False):
+            name = st.text_input("Your name", max_chars=40, placeholder="me", key="duel_person")
+            begin = st.form_submit_button("Begin", type="primary", key="duel_begin")
+        if known:
+            listed = ", ".join(known)
+            st.html(f"<div class='mute'>Answered so far: {escape(listed)}. Give your name again to go on.</div>")
+    if begin:
+        try:
+            st.session_state["duel_name"] = check_person(name or "me")
+        except ParetoError as e:
+            notice(str(e), key="duel_wrong_name")
+            return
+        st.rerun()
+
+
+def _leave() -> None:
+    st.session_state["duel_name"] = None
+    drop()
+
+
+# -- one question after the other ------------------------------------------------------------------------------------
+
+
+def _duels(run: Run, study: Study, person: str) -> None:
+    told = st.session_state.pop("duel_told", None)
+    if told:
+        st.toast(told, icon=":material/info:")
+    live = bool(st.session_state.get("duel_live"))
+    try:
+        asked = question(study, person, live)
+    except ParetoError as e:
+        notice(str(e), key="duel_nothing")
+    else:
+        busy = asked.job is not None and asked.job.busy
+        if busy:
+            st.fragment(run_every=POLL)(_ask)(asked, busy)
+        else:
+            _ask(asked, busy)
+    st.toggle("Let both answer anew, live", key="duel_live", help=_LIVE_HELP)
+    _learned(run, study, person)
+
+
+_LIVE_HELP = (
+    "Otherwise you judge the answers that were measured: they are there at once, and scored, so that each of your "
+    "answers tells more"
+)
+
+
+def _ask(asked: Question, was_busy: bool) -> None:
+    """The question with both answers and the votes; looks again and again while they are spoken."""
+    if st.session_state.get(NOW) is not asked or was_busy != (asked.job is not None and asked.job.busy):
+        st.rerun()
+    if asked.job is not None:
+        asked.job.look()
+    if asked.open and asked.since is None:
+        asked.since = time.monotonic()
+    colours = look()
+    with st.container(border=True, key="duel_question"):
+        st.html(
+            f"<div style='color:{colours.muted};font-size:.87rem;margin-bottom:.2rem'>Asked</div>"
+            f"<div class='answer' data-role='prompt' style='font-size:1.1rem'>{escape(asked.pairing.prompt.text)}</div>"
+        )
+    answers: tuple[Answer, Answer] = ("left", "right")
+    for column, side, text, answer in zip(st.columns(2, gap="medium"), "AB", asked.texts, answers, strict=True):
+        with column:
+            with st.container(border=True, key=f"duel_{side.lower()}", height="stretch"):
+                said = escape(text.strip()) or f"<span style='color:{colours.muted}'>{_silence(asked)}</span>"
+                st.html(
+                    f"<div style='color:{colours.muted};font-weight:650;margin-bottom:.5rem'>{side}</div>"
+                    f"<div class='answer' data-role='answer' style='min-height:7.5rem'>{said}</div>"
+                )
+            st.button(
+                f"{side} is better", key=f"vote_{side.lower()}", shortcut=side, type="primary", width="stretch",
+                on_click=vote, args=(answer,), disabled=not asked.open,
+            )  # fmt: skip
+    with st.container(horizontal=True, horizontal_alignment="center", key="duel_votes"):
+        others: tuple[tuple[str, str, str, Answer], ...] = (
+            ("Tie", "tie", "T", "tie"),
+            ("Both bad", "bad", "X", "both_bad"),
+            ("Skip", "skip", "S", "skip"),
+        )
+        for label, key, shortcut, other in others:
+            st.button(
+                label, key=f"vote_{key}", shortcut=shortcut, on_click=vote, args=(other,), disabled=not asked.open
+            )
+        st.button(
+            "Undo", key="vote_undo", shortcut="U", icon=":material/undo:",
+            on_click=undo, args=(asked.study, asked.person),
+        )  # fmt: skip
+    if asked.job is not None and asked.job.state == "failed":
+        notice(asked.job.error or "", strong="The model could not answer:", key="duel_failed")
+        st.button("Try again", key="duel_retry", on_click=drop)
+
+
+def _silence(asked: Question) -> str:
+    """Why there is no text."""
+    if asked.job is None or not asked.job.busy:
+        return "(an empty answer)"
+    live = engine(asked.study.run)
+    if not live.ready:
+        return "The model is loading…"
+    ahead = live.ahead(asked.job)
+    return f"{ahead} {'person' if ahead == 1 else 'people'} ahead of you" if ahead else "…"
+
+
+# -- what follows ----------------------------------------------------------------------------------------------------
+
+
+def _learned(run: Run, study: Study, person: str) -> None:
+    whom = st.session_state.get("duel_whose", "Mine")
+    result = _result(
+        str(run.path), pages.stamp(run), _answers(run), tuple(study.ids), None if whom == "Everyone" else person
+    )
+    left, right = st.columns([0.58, 0.42], gap="medium")
+    with left, st.container(border=True, key="duel_weights", height="stretch"):
+        with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+            st.subheader("What matters, by these answers", anchor=False)
+            if len(study.people) > 1:
+                st.segmented_control(
+                    "Whose answers", ["Mine", "Everyone"], default="Mine", required=True, key="duel_whose",
+                    label_visibility="collapsed",
+                )  # fmt: skip
+        st.html(weights_html(result, look()))
+        st.caption("Share of each objective, with a 90 % interval: the pale bar is what the answers still allow.")
+    with right, st.container(border=True, key="duel_best", height="stretch"):
+        _advice(study, result, person)
+
+
+def _advice(study: Study, result: Result, person: str) -> None:
+    colours = look()
+    skipped = result.answered - result.duels
+    counted = f"{result.duels} duels" + (f", {skipped} more without a preference" if skipped else "")
+    st.html(
+        f"<div style='color:{colours.muted};font-size:.87rem'>{escape(person)} · {counted}</div>"
+        + (
+            f"<div style='font-size:1.25rem;font-weight:620;margin:.35rem 0;overflow-wrap:anywhere' "
+            f"data-role='best'>{escape(result.best)} "
+            f"<span class='mute' style='font-weight:400;font-size:1rem'>best with {result.p_best:.0%}</span></div>"
+            if result.duels
+            else ""
+        )
+        + f"<div style='line-height:1.55' data-stop='{str(result.stop).lower()}'>{escape(result.text)}</div>"
+        f"<div style='color:{colours.muted};line-height:1.55;margin-top:.6rem'>Between people: "
+        f"{escape(study.agreement().text)}.</div>"
+    )
+    if study.torn:
+        notice(f"{study.torn} lines of the answers' file cannot be read and are left out.")
+    none = result.duels == 0
+    with st.container(horizontal=True, key="duel_actions"):
+        st.button(
+            "Use these weights", key="duel_use", icon=":material/tune:", disabled=none, on_click=_use, args=(result,)
+        )
+        st.button(
+            "Take the best policy", key="duel_take", icon=":material/check:", disabled=none,
+            on_click=_take, args=(result.best,),
+        )  # fmt: skip
+        st.download_button(
+            "JSONL", _jsonl(study), f"{study.run.path.name}-duels.jsonl", "application/jsonl",
+            key="duel_export", icon=":material/download:", disabled=not study.duels, on_click="ignore",
+        )  # fmt: skip
+        st.button("Someone else", key="duel_leave", icon=":material/group:", on_click=_leave)
+
+
+def _use(result: Result) -> None:
+    for name, step in sliders(result.weights, place.STEPS).items():
+        st.session_state[f"w_{name}"] = step
+    place.put("policy", None)
+    st.session_state["duel_told"] = "Explore and Export now stand at these weights"
+
+
+def _take(best: str) -> None:
+    place.put("policy", best)
+    st.session_state["duel_told"] = "The best policy is the chosen one now, on every page"
+
+
+def _answers(run: Run) -> tuple[float, int]:
+    path = run.path / FILE
+    found = path.stat() if path.is_file() else None
+    return (found.st_mtime, found.st_size) if found else (0.0, 0)
+
+
+@st.cache_resource(show_spinner=False, max_entries=64)
+def _result(
+    path: str, when: tuple[float, ...], answered: tuple[float, int], points: tuple[str, ...], person: str | None
+) -> Result:
+    return _study(path, when, points).result(person)
+
+
+def _jsonl(study: Study) -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "duels.jsonl")
+        study.export(path)
+        return path.read_bytes()

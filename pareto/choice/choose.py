@@ -29,8 +29,9 @@ def choose(run: Run, levels: Sequence[Level], wish: Wish | None = None) -> dict[
         wish: what decides among the policies that keep them; default: balance.
 
     Returns:
-        ``run``, ``priorities`` (as text), ``levels`` (each as text), ``verdict`` (see ``Verdict.to_json``), ``prices``, and ``chosen``: ``None``
-        where nothing is kept, else ``id``, ``mean``, ``se``, ``kl`` on validation and its ``admission``.
+        ``run``, ``priorities`` (as text), ``levels`` (each as text), ``verdict`` (see ``Verdict.to_json``), ``prices``,
+        and ``chosen``: ``None`` where nothing is kept, else ``id``, ``coefficients``, ``mean``, ``se``, ``kl`` on
+        validation and its ``admission``.
 
     Raises:
         ParetoError: nothing is measured yet.

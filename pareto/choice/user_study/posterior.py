@@ -19,21 +19,19 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import gammaln, logsumexp
 
-from pareto.simplex import from_sticks
-
 Floats = NDArray[np.float64]
 
-SHARPNESS = np.array([0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0])
+SHARPNESS = np.array([0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0])
 """How surely a difference decides, per base standard deviation of w·d; equally likely beforehand."""
-TIES = np.array([0.05, 0.3, 1.0, 3.0])
+TIES = np.array([0.05, 0.5, 2.0])
 """Odds of a tie against either side where nothing differs; equally likely beforehand."""
-SLIP = np.array([0.01, 0.05, 0.1, 0.2, 0.3, 0.4])
+SLIP = np.array([0.01, 0.1, 0.2, 0.3, 0.4])
 """Chance that left and right are mixed up; the prior falls linearly to 0 at one half."""
-PARTICLES = 1024
-"""Per round: the first from the prior, and as many again where they are needed."""
-_PRIOR = np.log(np.broadcast_to(0.5 - SLIP, (len(SHARPNESS), len(TIES), len(SLIP))).copy())
-_PRIOR -= logsumexp(_PRIOR)
-_ROUNDS, _KERNELS, _ENOUGH = 3, 64, 400
+PARTICLES = 512
+"""Per round: the first from the prior, and as many again, twice at most, where they are needed."""
+_PRIOR = np.log(np.broadcast_to(0.5 - SLIP, (len(SHARPNESS), len(TIES), len(SLIP))))
+_PRIOR = _PRIOR - logsumexp(_PRIOR)
+_REFRESHED, _KERNELS, _ENOUGH = 2, 64, 250
 
 
 @dataclass(frozen=True)
@@ -45,7 +43,7 @@ class Posterior:
     mass: Floats
     """(n,), sums to 1."""
     people: Floats
-    """(n, sharpness, ties, slip): log-probability of each way of answering, given the weights."""
+    """(sharpness, ties, slip): probability of each way of answering."""
 
     @cached_property
     def mean(self) -> Floats:
@@ -53,66 +51,78 @@ class Posterior:
         return np.asarray(self.mass @ self.weights)
 
     def interval(self, level: float) -> tuple[Floats, Floats]:
-        """Low and high of the central interval of every weight, (m,) each."""
+        """Low and high end of the central interval of every weight, (m,) each."""
         order = np.argsort(self.weights, axis=0)
         below = np.cumsum(self.mass[order], axis=0)
-        ends = [(below < (1 - level) / 2).sum(axis=0), (below < (1 + level) / 2).sum(axis=0)]
-        last = len(self.mass) - 1
-        low, high = (np.take_along_axis(self.weights, order[np.minimum(e, last), range(len(e))][None], 0) for e in ends)
-        return low[0], high[0]
+        low, high = (
+            np.take_along_axis(self.weights, np.take_along_axis(order, (below < q).sum(axis=0)[None], 0), 0)[0]
+            for q in ((1 - level) / 2, (1 + level) / 2)
+        )
+        return low, high
 
-    def draw(self, count: int, rng: np.random.Generator) -> tuple[Floats, Floats, Floats, Floats]:
-        """Equally likely people: weights (count, m), sharpness, ties and slip (count,) each."""
+    def draw(self, count: int, rng: np.random.Generator) -> Floats:
+        """Equally likely weights, (count, m)."""
         # Systematic: fewer repetitions than independent draws.
-        at = np.searchsorted(np.cumsum(self.mass), (np.arange(count) + rng.random()) / count)
-        rows = np.minimum(at, len(self.mass) - 1)
-        flat = self.people[rows].reshape(count, -1)
-        which = (flat + rng.gumbel(size=flat.shape)).argmax(axis=1)
-        s, t, e = np.unravel_index(which, self.people.shape[1:])
-        return self.weights[rows], SHARPNESS[s], TIES[t], SLIP[e]
+        rows = np.searchsorted(np.cumsum(self.mass), (np.arange(count) + rng.random()) / count)
+        return self.weights[np.minimum(rows, len(self.mass) - 1)]
+
+    def chances(self, gap: Floats) -> tuple[Floats, Floats]:
+        """Chances of left and of a tie at w·d, over all ways of answering; of the shape of ``gap``."""
+        half = np.geomspace(1e-3, 32, 64)
+        at = np.concatenate([-half[::-1], [0.0], half])
+        left, tie = answer_chances(SHARPNESS[:, None, None, None] * at, TIES[:, None, None], SLIP[:, None])
+        # One curve for all: a table and straight lines instead of a hundred ways of answering for every gap.
+        curves = (np.tensordot(self.people, np.broadcast_to(c, (*self.people.shape, len(at))), 3) for c in (left, tie))
+        left, tie = (np.interp(gap, at, curve) for curve in curves)
+        return left, tie
 
 
-def infer(differences: ArrayLike, answers: ArrayLike, seed: int = 0) -> Posterior:
-    """The posterior over weights, from Dirichlet(1, …, 1).
+def infer(differences: ArrayLike, answers: ArrayLike) -> Posterior:
+    """The posterior over weights, from Dirichlet(1, …, 1); the same for the same arguments.
 
     Args:
         differences: objective vectors of left minus right, to maximise, in base standard deviations, (duels, m).
         answers: 1 for left, −1 for right, 0 for a tie, (duels,).
-        seed: of the particles.
     """
     d, a = np.asarray(differences, dtype=float), np.asarray(answers, dtype=float)
-    m = d.shape[1]
-    rng = np.random.default_rng(seed)
-    w = _spread(m, seed)
+    return _infer(d.tobytes(), a.tobytes(), d.shape[1])
+
+
+@lru_cache(maxsize=64)
+def _infer(differences: bytes, answers: bytes, m: int) -> Posterior:
+    # Kept: an app asks for the same again at every click.
+    d, a = np.frombuffer(differences).reshape(-1, m), np.frombuffer(answers)
+    rng = np.random.default_rng(0)
+    w = _spread(m)
     likelihood = _log_likelihood(w, d, a)
-    proposal = np.zeros(len(w))  # log-density of what was drawn, relative to the prior, summed over the rounds
-    mixture = [lambda x: np.zeros(len(x))]
-    for _ in range(_ROUNDS):
-        target = logsumexp(likelihood, axis=(1, 2, 3))
-        mass = np.exp(target - proposal - logsumexp(target - proposal))
-        if 1 / (mass**2).sum() > _ENOUGH:
-            break
-        kernels = _kernels(w, mass, rng)
-        more = _draw(kernels, rng)
+    drawn: list[Floats] = []  # kernels of the rounds after the first
+    mass = _mass(w, likelihood, drawn)
+    while 1 / (mass**2).sum() < _ENOUGH and len(drawn) < _REFRESHED:
+        drawn.append(_kernels(w, mass, rng))
+        more = _draw(drawn[-1], rng)
         w, likelihood = np.concatenate([w, more]), np.concatenate([likelihood, _log_likelihood(more, d, a)])
-        mixture.append(lambda x, k=kernels: _log_density(k, x))
-        # Multiple importance sampling with the balance heuristic (Veach and Guibas 1995): all rounds count as one.
-        proposal = logsumexp([q(w) for q in mixture], axis=0)
-    target = logsumexp(likelihood, axis=(1, 2, 3))
-    mass = np.exp(target - proposal - logsumexp(target - proposal))
-    return Posterior(w, mass, likelihood - target[:, None, None, None])
+        mass = _mass(w, likelihood, drawn)
+    given = np.exp(likelihood - logsumexp(likelihood, axis=(1, 2, 3), keepdims=True))
+    return Posterior(w, mass, np.asarray(np.tensordot(mass, given, 1)))
+
+
+def _mass(w: Floats, likelihood: Floats, drawn: list[Floats]) -> Floats:
+    """Of the particles, (n,): multiple importance sampling with the balance heuristic (Veach and Guibas 1995)."""
+    density = logsumexp([np.zeros(len(w)), *(_log_density(kernels, w) for kernels in drawn)], axis=0)
+    log = logsumexp(likelihood, axis=(1, 2, 3)) - density
+    return np.asarray(np.exp(log - logsumexp(log)))
 
 
 def answer_chances(x: Floats, ties: Floats, slip: Floats) -> tuple[Floats, Floats]:
     """Chances of left and of a tie.
 
     Args:
-        x: sharpness · w·d, (..., people).
-        ties: (people,).
-        slip: (people,).
+        x: sharpness · w·d.
+        ties: odds of a tie where x is 0.
+        slip: chance that left and right are mixed up; the three broadcast.
 
     Returns:
-        Two of the shape of x.
+        Both of the broadcast shape, or one that broadcasts to it.
     """
     e = np.exp(-np.abs(x) / 2)
     total = 1 + ties * e + e * e
@@ -132,7 +142,7 @@ def _log_likelihood(w: Floats, d: Floats, a: Floats) -> Floats:
         e = np.exp(np.abs(gap) * np.float32(-sharpness / 2))
         squared = e * e
         even = [np.log(1 + np.float32(t) * e + squared).sum(axis=1) for t in TIES]
-        tied = np.log(e[:, ~decisive]).sum(axis=1)[:, None] + np.log(TIES) * (~decisive).sum()
+        tied = np.abs(gap[:, ~decisive]).sum(axis=1)[:, None] * (-sharpness / 2) + np.log(TIES) * (~decisive).sum()
         won, rest, right = squared[:, decisive], 1 - squared[:, decisive], agrees[:, decisive]
         chosen = [np.log(won + rest * np.where(right, np.float32(1 - s), np.float32(s))).sum(axis=1) for s in SLIP]
         out[:, k] = (tied - np.stack(even, axis=1))[:, :, None] + np.stack(chosen, axis=1)[:, None]
@@ -140,11 +150,10 @@ def _log_likelihood(w: Floats, d: Floats, a: Floats) -> Floats:
 
 
 @lru_cache(maxsize=8)
-def _spread(m: int, seed: int) -> Floats:
-    """Particles of the prior, evenly spread, (PARTICLES, m)."""
-    from scipy.stats import qmc
-
-    return np.array([from_sticks(u) for u in qmc.Sobol(m - 1, rng=seed).random(PARTICLES)])
+def _spread(m: int) -> Floats:
+    """Particles of the prior, (about PARTICLES, m): every draw in all rotations, so that none has an advantage."""
+    drawn = np.random.default_rng(0).dirichlet(np.ones(m), PARTICLES // m)
+    return np.concatenate([np.roll(drawn, k, axis=1) for k in range(m)])
 
 
 def _kernels(w: Floats, mass: Floats, rng: np.random.Generator) -> Floats:

@@ -1,0 +1,1 @@
+"""Figures of the explorer, one kind a file; free of Streamlit."""

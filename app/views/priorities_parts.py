@@ -1,0 +1,201 @@
+"""The parts of the page Priorities beside its form: the policy proposed, prices, reasons, and keeping them."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+
+import streamlit as st
+
+from app import data, place, tiles
+from app.charts.scene import Z95
+from app.data import Data
+from app.notices import notice
+from app.theme import look
+from app.views.frontier_parts import go
+from pareto.choice.candidates import Candidates
+from pareto.choice.confirm import Confirmation, confirm
+from pareto.choice.decide import decide
+from pareto.choice.levels import format_levels, parse_levels
+from pareto.choice.prices import Price, prices
+from pareto.choice.priorities import Verdict
+from pareto.choice.standing import keep, standing
+from pareto.config import Level
+from pareto.store.run import Run
+
+
+def proposal(found: Data, candidates: Candidates, verdict: Verdict, text: str) -> None:
+    """The best balanced policy of those that are kept, and what test prompts say of it."""
+    name = decide(candidates, verdict.kept)
+    row = next(row for row in found.validation if row["id"] == name)
+    with st.container(border=True, key="proposal"):
+        with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+            st.html(f"<div class=policy>{html.escape(name)}<span class=tag>best balanced</span></div>", width="content")
+            taken = place.get("policy") == name
+            with st.container(horizontal=True, width="content", gap="small"):
+                st.button(
+                    "Chosen" if taken else "Choose this policy", key="choose", type="primary", disabled=taken,
+                    icon=":material/check:", on_click=place.put, args=("policy", name),
+                )  # fmt: skip
+                if st.button("Explore it", key="explore_it", icon=":material/tune:"):
+                    place.put("policy", name)
+                    go("explore")
+        st.html(tiles.tiles(found.names, look(), row["mean"], row["se"], {}))
+        st.caption("Means on validation prompts ± one standard error.")
+        if text:
+            _confirmed(_confirm(str(found.run.path), name, text, verdict.kept, data.stamp(found.run)))
+
+
+def _confirmed(said: Confirmation | None) -> None:
+    if said is None:
+        st.caption("Not measured on test prompts yet, so nothing confirms it there.")
+        return
+    heads = {
+        "confirmed": "Confirmed on test prompts.",
+        "not confirmed": "On test prompts kept on average, but not surely.",
+        "violated": "Broken on test prompts.",
+    }
+    notice(said.text, strong=heads[said.overall], key="confirmation")
+
+
+def infeasible(found: Data, verdict: Verdict) -> None:
+    """Nothing is left: which rule empties the set, who comes nearest, and the least that has to be given up."""
+    relaxation = verdict.relaxation
+    assert relaxation is not None
+    with st.container(border=True, key="infeasible"):
+        st.subheader("No policy keeps all of this", anchor=False)
+        st.text(relaxation.text[0].upper() + relaxation.text[1:])
+        with st.container(horizontal=True, gap="small"):
+            st.button(
+                "Relax to this", key="relax", type="primary", on_click=place.set_levels,
+                args=(found, relaxation.levels),
+            )  # fmt: skip
+            st.button(
+                "Choose the nearest", key="nearest", on_click=place.put, args=("policy", relaxation.nearest),
+                help="It breaks the priorities: export will say so and ask again.",
+            )  # fmt: skip
+
+
+def price_list(found: Data, verdict: Verdict, text: str) -> None:
+    """What each level costs in every other objective."""
+    with st.container(border=True, key="prices"):
+        st.subheader("What each level costs", anchor=False)
+        if not verdict.kept:
+            st.caption("Nothing is left, so nothing has a price.")
+            return
+        found_prices = _prices(str(found.run.path), text, data.stamp(found.run))
+        scale = dict(zip(found.names, verdict.candidates.frame.scale, strict=True))
+        rows = [
+            (_short(verdict.levels[p.level], p.level), p.objective, priced(p, scale[p.objective])) for p in found_prices
+        ]
+        if not rows:
+            st.caption("The levels name every objective, so none of them is paid for in another.")
+            return
+        st.html(tiles.sheet(("Level", "costs in", "price"), _once(rows)))
+        st.caption(
+            "Best value of an objective without the level, less the best with it, ± one standard error; no clear "
+            "price: the 95 % interval covers 0."
+        )
+
+
+def priced(price: Price, scale: float) -> str:
+    """A price in words.
+
+    Args:
+        price: of a level in an objective.
+        scale: the objective's spread, for the decimals where there is no standard error.
+    """
+    if price.cost is None:
+        return "no score to compare"
+    if price.cost == 0 and not price.se:
+        return "nothing"
+    digits = tiles.decimals(price.se or scale / 10)
+    amount = tiles.fixed(price.cost, digits)
+    if price.se is None:
+        return amount
+    clear = abs(price.cost) > Z95 * price.se
+    return (
+        f"{amount} ± {tiles.fixed(price.se, digits)}"
+        if clear
+        else f"no clear price ({amount} ± {tiles.fixed(price.se, digits)})"
+    )
+
+
+def excluded_table(verdict: Verdict) -> None:
+    """Every policy that is out, with the level that took it out and the reason."""
+    import pandas as pd
+
+    with st.container(border=True, key="excluded"):
+        st.subheader(f"Out of reach: {len(verdict.excluded)}", anchor=False)
+        if not verdict.excluded:
+            st.caption("Every policy keeps these priorities.")
+            return
+        order = sorted(
+            verdict.excluded.items(),
+            key=lambda item: (-item[1].level, not item[1].by_confidence, item[1].short, item[0]),
+        )
+        st.dataframe(
+            pd.DataFrame(
+                {
+                    "policy": [name for name, _ in order],
+                    "level": [reason.level + 1 for _, reason in order],
+                    "reason": [reason.text for _, reason in order],
+                }
+            ),
+            key="excluded_table",
+            hide_index=True,
+            height=min(38 + 35 * len(order), 318),
+            column_config={
+                "policy": st.column_config.TextColumn("policy", width=110),
+                "level": st.column_config.NumberColumn("level", width=52),
+                "reason": st.column_config.TextColumn("reason", width="large"),
+            },
+            alt=f"{len(order)} policies that the priorities put out of reach, each with its reason",
+        )
+        st.caption("First those that came furthest, and of these the ones that only the confidence keeps out.")
+
+
+def standing_buttons(found: Data) -> None:
+    """Keep what is set for this run, or go back to what was."""
+    text, kept = place.rules(found), format_levels(standing(found.run))
+    recipe = format_levels(found.run.recipe.priorities)
+    with st.container(horizontal=True, gap="small", key="standing"):
+        st.button(
+            "Keep for this run", key="keep", icon=":material/bookmark:", disabled=text == kept,
+            help="The commands and the export obey them from then on.", on_click=_keep, args=(found, text),
+        )  # fmt: skip
+        st.button("Back to the run's own", key="back", disabled=text == kept, on_click=place.put, args=("rules", None))
+        if kept != recipe:
+            st.button("Back to the recipe's", key="recipe", on_click=_keep, args=(found, recipe))
+    st.caption(
+        "These are the run's own."
+        if text == kept
+        else "Only you see these, and who has your link, until you keep them."
+    )
+
+
+def _keep(found: Data, text: str) -> None:
+    keep(found.run, parse_levels(text, found.names))
+    place.put("rules", None)
+
+
+def _short(level: Level, k: int) -> str:
+    return f"{k + 1}  {' and '.join(level.objectives)}"
+
+
+def _once(rows: Sequence[tuple[str, str, str]]) -> list[tuple[str, str, str]]:
+    """A level's name in its first row only."""
+    return [("" if i and rows[i - 1][0] == row[0] else row[0], *row[1:]) for i, row in enumerate(rows)]
+
+
+@st.cache_resource(show_spinner=False, max_entries=64)
+def _prices(path: str, text: str, when: tuple[float, ...]) -> list[Price]:
+    found = data.load(Run.open(path))
+    assert found.candidates is not None
+    return prices(found.candidates, parse_levels(text, found.names))
+
+
+@st.cache_resource(show_spinner=False, max_entries=64)
+def _confirm(path: str, name: str, text: str, kept: tuple[str, ...], when: tuple[float, ...]) -> Confirmation | None:
+    run = Run.open(path)
+    return confirm(run, name, parse_levels(text, run.recipe.names), kept=kept)

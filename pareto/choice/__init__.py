@@ -1,0 +1,1 @@
+"""Choosing a policy: priorities that hold, and weights learned from people."""
