@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
 from typing import Any
 
-from app.looks import Look, symbol
+from app.charts.scene import SHAPES
+from app.looks import Look
 from app.progress import Progress
-
-KINDS = ("base", "expert", "trained", "soup")
-"""In the order of their shapes."""
+from pareto.records import Point
 
 
 def ago(seconds: float) -> str:
@@ -90,12 +90,12 @@ def slice_figure(progress: Progress, x: str, y: str, look: Look) -> Any:
     import plotly.graph_objects as go
 
     figure = go.Figure()
-    for k, kind in enumerate(KINDS):
+    names = progress.frame.objectives if progress.frame else ()
+    for kind, shape in SHAPES.items():
         found = [p for p in progress.points if p.kind == kind]
         if not found:
             continue
-        colour = look.muted if kind == "base" else look.colour(k - 1)
-        bars = {"color": colour, "thickness": 1, "width": 0}
+        bars = {"color": look.pale, "thickness": 1, "width": 0}
         figure.add_scatter(
             x=[p.mean[x] for p in found],
             y=[p.mean[y] for p in found],
@@ -103,7 +103,12 @@ def slice_figure(progress: Progress, x: str, y: str, look: Look) -> Any:
             error_y={"array": [p.se[y] for p in found], **bars},
             mode="markers",
             name=kind,
-            marker={"symbol": symbol(k), "size": 11, "color": colour, "line": {"width": 1.5, "color": look.background}},
+            marker={
+                "symbol": shape,
+                "size": 11,
+                "color": [_colour(p, names, look) for p in found],
+                "line": {"width": 0.8, "color": look.background},
+            },
             text=[escape(p.id) for p in found],
             hovertemplate=f"<b>%{{text}}</b><br>{escape(x)} %{{x:.3f}}<br>{escape(y)} %{{y:.3f}}<extra></extra>",
         )
@@ -138,6 +143,14 @@ def curve_figure(progress: Progress, look: Look) -> Any:
     )
     figure.update_yaxes(rangemode="tozero")
     return _plain(figure, "policies", "hypervolume on validation", look)
+
+
+def _colour(point: Point, names: Sequence[str], look: Look) -> str:
+    """As on the other pages: an expert has its objective's colour, a soup the last one."""
+    objective = point.id.removeprefix("expert-")
+    if point.kind == "expert" and objective in names:
+        return look.colour(names.index(objective))
+    return look.objectives[5] if point.kind == "soup" else look.text
 
 
 def _plain(figure: Any, x: str, y: str, look: Look) -> Any:

@@ -51,6 +51,9 @@ def sentence(outlook: Outlook, coefficients: Mapping[str, float], order: Sequenc
             continue
         maximised = outlook.map.frame.signs[outlook.objectives.index(name)] > 0
         costs = sorted((change, other) for other, change in found.items() if change < 0)
-        cost = " and ".join(f"{figure(-change, -change)} {other}" for change, other in costs[:2]) or "nothing measurable"
-        return f"A little {'more' if maximised else 'less'} {name} gains {figure(found[name], found[name])} and costs {cost}."
+        cost = (
+            " and ".join(f"{figure(-change, -change)} {other}" for change, other in costs[:2]) or "nothing measurable"
+        )
+        gain, way = figure(found[name], found[name]), "more" if maximised else "less"
+        return f"A little {way} {name} gains {gain} and costs {cost}."
     return "No small step of the mix gains anything here."

@@ -174,7 +174,9 @@ def score_table(
     """What each answer scores: objectives first, then the measures that nothing was trained on, then the KL."""
 
     def row(key: str, head: str) -> str:
-        cells = "".join(f"<td>{figure(s.get(key, math.nan))}</td>" for s in scores)
+        values = [s.get(key, math.nan) for s in scores]
+        half = max((abs(v) / 50 for v in values if math.isfinite(v)), default=None)  # the same digits along a row
+        cells = "".join(f"<td>{figure(v, half)}</td>" for v in values)
         return f"<tr><th scope='row'>{head}</th>{cells}</tr>"
 
     head = "".join(f"<th scope='col'>{escape(t)}</th>" for t in titles)

@@ -12,13 +12,14 @@ from typing import Any
 
 import streamlit as st
 
-from app.data import Data, Row
+from app.data import Data, Row, load, stamp
 from pareto.choice.levels import format_levels, parse_levels
 from pareto.choice.standing import standing
 from pareto.config import Level
 from pareto.errors import ParetoError
 from pareto.simplex import parse_numbers
 from pareto.soups.members import members
+from pareto.store.run import Run
 
 STEPS = 10
 """A slider goes from 0 to this; only the shares count."""
@@ -82,9 +83,19 @@ def weights_policy(data: Data) -> Policy:
     """The soup of the weights. Needs ``data.outlook``."""
     assert data.outlook is not None
     asked = weights(data.names)
-    found = data.outlook.under(levels(data)).at(asked)
+    mix = _soup(str(data.run.path), stamp(data.run), rules(data), tuple(asked.values()))
     label = "mix " + " / ".join(f"{100 * w:.0f}" for w in asked.values())
-    return Policy("", label, found["coefficients"], asked, None)
+    return Policy("", label, mix, asked, None)
+
+
+@st.cache_data(show_spinner=False, max_entries=4096)
+def _soup(path: str, when: tuple[float, ...], rules: str, weights: tuple[float, ...]) -> dict[str, float]:
+    """Coefficients for weights: with a map, a search of a tenth of a second, and pages ask again and again."""
+    found = load(Run.open(path))
+    assert found.outlook is not None
+    levels = parse_levels(rules, found.names) if rules else ()
+    mix: dict[str, float] = found.outlook.under(levels).at(dict(zip(found.names, weights, strict=True)))["coefficients"]
+    return mix
 
 
 def policy(data: Data) -> Policy | None:

@@ -14,30 +14,29 @@ SCALE = (0, 25, 50, 75, 100)
 def weights_html(result: Result, look: Look) -> str:
     """Each objective's weight: pale bar what is still possible (90 %), its mark at the mean."""
     rows = ""
-    bar = "position:absolute;top:13px;height:8px;border-radius:4px"
-    grid = "display:grid;grid-template-columns:minmax(5rem,7.5rem) 1fr 8.2rem;align-items:center;column-gap:.8rem"
+    bar = "position:absolute;top:8px;height:8px;border-radius:4px"
     for k, (name, mean) in enumerate(result.weights.items()):
         low, high = 100 * result.low[name], 100 * result.high[name]
         colour = look.colour(k)
         rows += (
-            f"<div style='{grid}'><span style='overflow-wrap:anywhere'>{escape(name)}</span>"
-            "<div style='position:relative;height:34px'>"
+            "<div style='display:flex;justify-content:space-between;gap:.8rem;margin-top:.55rem'>"
+            f"<span style='overflow-wrap:anywhere'>{escape(name)}</span><span style='white-space:nowrap'>"
+            f"<b>{100 * mean:.0f} %</b> <span style='color:{look.muted}'>{low:.0f} to {high:.0f}</span></span></div>"
+            "<div style='position:relative;height:24px'>"
             f"<div style='{bar};left:0;right:0;background:{look.track}'></div>"
             f"<div style='{bar};left:{low:.1f}%;width:{high - low:.1f}%;background:{colour};opacity:.45'></div>"
-            f"<div style='position:absolute;left:{100 * mean:.1f}%;top:10.5px;width:13px;height:13px;"
+            f"<div style='position:absolute;left:{100 * mean:.1f}%;top:5.5px;width:13px;height:13px;"
             f"margin-left:-6.5px;background:{colour};{clip(k)}'></div></div>"
-            f"<span style='white-space:nowrap'><b>{100 * mean:.0f} %</b> "
-            f"<span style='color:{look.muted}'>{low:.0f} to {high:.0f}</span></span></div>"
         )
-    ticks = "".join(f"<span style='position:absolute;left:{t}%;transform:translateX(-50%)'>{t}</span>" for t in SCALE)
+    ticks = "".join(f"<span>{t}</span>" for t in SCALE)
     said = "; ".join(
         f"{n} {100 * w:.0f} percent, {100 * result.low[n]:.0f} to {100 * result.high[n]:.0f}"
         for n, w in result.weights.items()
     )
     return (
         f"<div role='img' aria-label='Weights. {escape(said)}' data-duels='{result.duels}'>{rows}"
-        f"<div style='{grid};font-size:.8rem;color:{look.muted}'><i></i>"
-        f"<div style='position:relative;height:1.2rem'>{ticks}</div><i></i></div></div>"
+        "<div style='display:flex;justify-content:space-between;font-size:.8rem;"
+        f"color:{look.muted}'>{ticks}</div></div>"
     )
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from pareto.errors import ParetoError
-from pareto.terminal import Json, Root, print_json, quiet, say, writable
+from pareto.terminal import Json, Root, RunName, print_json, quiet, say, writable
 
 bench_app = typer.Typer(help="The measurements that the README quotes.", no_args_is_help=True, rich_markup_mode=None)
 Out = Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Keep the raw numbers: a .json file.")]
@@ -124,6 +124,22 @@ def bench_user_study(
     from pareto.bench.user_study import run
 
     _told(run(users, duels, seed, say), out, as_json)
+
+
+@bench_app.command("explorer")
+def bench_explorer(
+    run: RunName,
+    repeats: Annotated[int, typer.Option("--repeats", min=3, help="Of every measurement.")] = 20,
+    out: Out = None,
+    root: Root = Path("runs"),
+    as_json: Json = False,
+) -> None:
+    """How quickly the explorer answers, in a real browser with the run's own model."""
+    writable(out, ".json", "--out")
+    from pareto.bench.explorer import bench_explorer as run_bench
+    from pareto.store.run import Run
+
+    _told(run_bench(Run.open(run, root), repeats, say), out, as_json)
 
 
 def _told(result: dict[str, Any], out: Path | None, as_json: bool) -> None:

@@ -199,7 +199,9 @@ def _learned(run: Run, study: Study, person: str) -> None:
 def _advice(study: Study, result: Result, person: str) -> None:
     colours = look()
     skipped = result.answered - result.duels
-    counted = f"{result.duels} duels" + (f", {skipped} more without a preference" if skipped else "")
+    counted = ("1 duel" if result.duels == 1 else f"{result.duels} duels") + (
+        f", {skipped} more without a preference" if skipped else ""
+    )
     st.html(
         f"<div style='color:{colours.muted};font-size:.87rem'>{escape(person)} · {counted}</div>"
         + (

@@ -9,7 +9,7 @@ from typing import Any
 import streamlit as st
 
 from app import data, place, tiles
-from app.charts.scene import CONFIG, Scene
+from app.charts.scene import Scene
 from app.charts.volume import volume
 from app.data import Data
 from app.measures import Comparison, Table, growth
@@ -52,7 +52,7 @@ def policy_card(
         notes = {n: tiles.against(d, digits[n], "the base") for n, d in (differences or {}).items() if not base}
         st.html(tiles.tiles(found.names, look(), row["mean"], row["se"], notes, tiles.extras(row)))
         if reason := excluded.get(policy.spec):
-            st.html(f"<div class=mute><b>Out of reach.</b> {html.escape(reason)}</div>")
+            st.html(f"<div class=mute><b>Out of reach by validation prompts.</b> {html.escape(reason)}</div>")
         st.caption(
             f"Means on {row['split']} prompts ± one standard error; differences paired on the same prompts, with "
             "95 % intervals."
@@ -104,7 +104,7 @@ def growth_and_rival(found: Data, scene: Scene, rival: Comparison | str | None) 
         test = found.document["hypervolume"] if found.document else None
         end = f"; at the end {test['value']:.3g} on test" if test else ""
         st.plotly_chart(
-            volume(scene, steps, base, test), theme=None, key="chart_growth", config=CONFIG,
+            volume(scene, steps, base, test), theme=None, key="chart_growth", config={"displayModeBar": False},
             alt=f"Hypervolume on validation after each of {len(steps)} policies{end}",
         )  # fmt: skip
         st.caption(
@@ -190,7 +190,9 @@ def _buttons(policy: Policy, key: str) -> None:
 
 def go(name: str) -> None:
     """Open another page; a page is known by its path in the address."""
-    st.switch_page(st.Page(lambda: None, title=name, url_path=name))
+    # Without these it would empty the address, which is refused while a widget is bound to it.
+    kept = {part: value for part in ("policy", "pin", "rules") if (value := place.get(part))}
+    st.switch_page(st.Page(lambda: None, title=name, url_path=name), query_params=kept)
 
 
 def _predicted(found: Data, policy: Policy) -> None:
@@ -220,12 +222,12 @@ def _frame(rows: list[Any], names: tuple[str, ...], reasons: Mapping[str, str] |
         columns[name] = [row["mean"].get(name) for row in rows]
         columns[f"± {name}"] = [row["se"].get(name) for row in rows]
     columns["KL"] = [row["kl"] for row in rows]
-    for name in dict.fromkeys(n for row in rows for n in row["gold"]):
-        columns[f"gold: {name}"] = [row["gold"].get(name) for row in rows]
     columns["P(front)"] = [row["p_nondominated"] for row in rows]
     columns["front"] = [row["on_front"] for row in rows]
     if reasons is not None:
         columns["priorities"] = ["" if row["kind"] == "base" else reasons.get(str(row["id"]), "kept") for row in rows]
+    for name in dict.fromkeys(n for row in rows for n in row["gold"]):
+        columns[f"gold: {name}"] = [row["gold"].get(name) for row in rows]
     return pd.DataFrame(columns)
 
 

@@ -55,7 +55,7 @@ def _confirmed(said: Confirmation | None) -> None:
         "not confirmed": "On test prompts kept on average, but not surely.",
         "violated": "Broken on test prompts.",
     }
-    notice(said.text, strong=heads[said.overall], key="confirmation")
+    notice(f"\n{said.text}", strong=heads[said.overall], key="confirmation")
 
 
 def infeasible(found: Data, verdict: Verdict) -> None:
@@ -123,8 +123,6 @@ def priced(price: Price, scale: float) -> str:
 
 def excluded_table(verdict: Verdict) -> None:
     """Every policy that is out, with the level that took it out and the reason."""
-    import pandas as pd
-
     with st.container(border=True, key="excluded"):
         st.subheader(f"Out of reach: {len(verdict.excluded)}", anchor=False)
         if not verdict.excluded:
@@ -134,24 +132,9 @@ def excluded_table(verdict: Verdict) -> None:
             verdict.excluded.items(),
             key=lambda item: (-item[1].level, not item[1].by_confidence, item[1].short, item[0]),
         )
-        st.dataframe(
-            pd.DataFrame(
-                {
-                    "policy": [name for name, _ in order],
-                    "level": [reason.level + 1 for _, reason in order],
-                    "reason": [reason.text for _, reason in order],
-                }
-            ),
-            key="excluded_table",
-            hide_index=True,
-            height=min(38 + 35 * len(order), 318),
-            column_config={
-                "policy": st.column_config.TextColumn("policy", width=110),
-                "level": st.column_config.NumberColumn("level", width=52),
-                "reason": st.column_config.TextColumn("reason", width="large"),
-            },
-            alt=f"{len(order)} policies that the priorities put out of reach, each with its reason",
-        )
+        rows = [(name, str(reason.level + 1), reason.text) for name, reason in order]
+        with st.container(height=330 if len(rows) > 5 else "content", border=False, key="reasons"):
+            st.html(tiles.sheet(("policy", "level", "reason"), rows))
         st.caption("First those that came furthest, and of these the ones that only the confidence keeps out.")
 
 

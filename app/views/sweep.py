@@ -123,7 +123,7 @@ def _arrived(progress: Progress) -> None:
             y = st.selectbox("Up", names, index=1, key="sweep_y", width=170)
         st.plotly_chart(slice_figure(progress, x, y, look()), config=PLOT, key="sweep_slice_chart", theme=None)
     with right, st.container(border=True, key="sweep_curve", height="stretch"):
-        st.html("<div style='height:3.9rem;display:flex;align-items:end;font-weight:620'>How the front grows</div>")
+        st.html("<div style='min-height:3.9rem;font-weight:620'>How the front grows</div>")
         st.plotly_chart(curve_figure(progress, look()), config=PLOT, key="sweep_curve_chart", theme=None)
     st.dataframe(pd.DataFrame(rows(progress)), hide_index=True, key="sweep_table")
     st.caption("Measured on validation, mean ± standard error over prompts; the latest first.")

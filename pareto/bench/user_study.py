@@ -16,9 +16,10 @@ from scipy import stats
 from pareto.choice.user_study.pairs import QUESTIONS, information
 from pareto.choice.user_study.posterior import Floats, Posterior, infer
 from pareto.choice.user_study.result import LEVEL, advise
-from pareto.front.dominance import nondominated
 
 OBJECTIVES, POINTS, FRONTS, WRONG = 4, 60, 5, 0.2
+MOST = 1.5
+"""Largest coefficient of a soup."""
 GUESSING = 20
 """People at most who answer at random, as a control."""
 EVERY = 5
@@ -27,12 +28,29 @@ Say = Callable[[str], None]
 
 
 class Front(NamedTuple):
-    """Policies that nothing dominates, in base standard deviations."""
+    """Soups of four experts: each gains on its own objective, less and less, and costs the others.
 
-    fine: Floats
-    """(n, m): all that one could pick."""
+    With λₖ of expert k, objective k is reachₖ · (1 − exp(−turnₖ λₖ)) / (1 − exp(−turnₖ)) − Σⱼ λⱼ costⱼₖ. So the best
+    soup for any weights is known exactly, and the front is as fine as can be.
+    """
+
+    reach: Floats
+    """(m,): gain of the expert alone, in base standard deviations."""
+    turn: Floats
+    """(m,): how early more of an expert stops to help."""
+    cost: Floats
+    """(m, m): of expert j (row) to objective k, 0 on the diagonal."""
     points: Floats
-    """(POINTS, m): those that are measured and compared."""
+    """(POINTS, m): objective vectors of the policies that are compared, on the front and far from each other."""
+
+    def best(self, weights: Floats) -> Floats:
+        """Objective vectors of the best soups with coefficients from 0 to ``MOST``, (..., m), for weights (..., m)."""
+        own = self.reach * self.turn / (1 - np.exp(-self.turn))
+        with np.errstate(divide="ignore"):  # no weight at all: λ = −∞, cut to 0
+            soup = np.log(weights * own / (weights @ self.cost.T)) / self.turn
+        soup = np.clip(soup, 0, MOST)
+        gain = self.reach * (1 - np.exp(-self.turn * soup)) / (1 - np.exp(-self.turn))
+        return np.asarray(gain - soup @ self.cost)
 
 
 class Talk(NamedTuple):
@@ -49,19 +67,17 @@ class Talk(NamedTuple):
 
 
 def made_up_front(seed: int) -> Front:
-    """Soups of four experts, of the shape measured on the real model.
+    """A front with full gains of 0.6 to 4.5 base standard deviations.
 
-    Each expert gains on its own objective, less and less, and costs the others. Full gains of 0.6 to 4.5 base standard
-    deviations: those of SmolLM2-135M's experts lay between 0.5 and 3.8 (soups: 4.5).
+    Those of SmolLM2-135M's experts lay between 0.5 and 3.8, of its soups up to 4.5.
     """
     rng = np.random.default_rng(seed)
-    reach = np.exp(rng.uniform(np.log(0.6), np.log(4.5), OBJECTIVES))
-    turn = rng.uniform(0.9, 2.2, OBJECTIVES)
-    cost = rng.uniform(0.1, 0.4, (OBJECTIVES, OBJECTIVES)) * reach * (1 - np.eye(OBJECTIVES))
-    soups = rng.uniform(0, 1.5, (4000, OBJECTIVES))
-    z = reach * (1 - np.exp(-turn * soups)) - soups @ cost
-    fine = z[nondominated(z)]
-    return Front(fine, fine[_spread_out(fine / np.ptp(fine, axis=0))])
+    m = OBJECTIVES
+    reach = np.exp(rng.uniform(np.log(0.6), np.log(4.5), m))
+    cost = rng.uniform(0.1, 0.4, (m, m)) * reach * (1 - np.eye(m))
+    front = Front(reach, rng.uniform(0.9, 2.2, m), cost, np.empty((0, m)))
+    many = front.best(rng.dirichlet(np.ones(m), 2000))
+    return front._replace(points=many[_spread_out(many / np.ptp(many, axis=0))])
 
 
 def run(users: int = 50, duels: int = 30, seed: int = 0, say: Say = lambda line: None) -> dict[str, Any]:
@@ -145,8 +161,7 @@ def talk(front: Front, weights: Floats, duels: int, wrong: float, informative: b
 
 
 def _regret(front: Front, weights: Floats, posterior: Posterior) -> float:
-    utility = front.fine @ weights
-    return float(utility.max() - utility[(front.fine @ posterior.mean).argmax()])
+    return float(weights @ (front.best(weights) - front.best(posterior.mean)))
 
 
 def _ratio(informative: Floats, random: Floats, axis: int = -1) -> Floats:

@@ -39,7 +39,7 @@ def smoke_root(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 @pytest.fixture(scope="session")
 def smoke_app(smoke_root: Path) -> Iterator[str]:
     """Address of the explorer on the smoke sweep."""
-    with served(smoke_root, smoke_root.parent / "app.log") as address:
+    with served(smoke_root) as address:
         yield address
 
 

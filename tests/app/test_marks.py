@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import re
+from html import unescape
 from html.parser import HTMLParser
 
 import pytest
 
 from app.looks import LIGHT
-from app.marks import Answer, Outcome, answers, coefficients, difference, figure, mix_bar, outcome_bars, said, score_table
+from app.marks import (
+    Answer,
+    Outcome,
+    answers,
+    coefficients,
+    difference,
+    figure,
+    mix_bar,
+    outcome_bars,
+    said,
+    score_table,
+)
 
 EVIL = "<script>alert(1)</script><img src=x onerror='alert(2)'> & \"quotes\" **bold**"
 
@@ -43,8 +55,7 @@ class Tags(HTMLParser):
 def test_markup_in_names_prompts_and_answers_stays_text(page: str) -> None:
     tags = Tags(page)
     assert not tags.names & {"script", "img"}
-    if "aria-label" not in page or "bars" in page:
-        assert EVIL in tags.text
+    assert EVIL in tags.text or EVIL in unescape(page)
 
 
 @pytest.mark.parametrize(
@@ -92,5 +103,5 @@ def test_shares_of_the_mix_are_the_weights() -> None:
 def test_the_table_sets_held_out_measures_apart() -> None:
     scores = [{"kind": 0.9, "gold:kind": 0.1, "gold:kl": 0.4}, {"kind": 0.5, "gold:kind": 0.6, "gold:kl": 0.0}]
     text = Tags(score_table(["Chosen", "Base model"], scores, ["kind"], ["kind"], LIGHT)).text
-    assert "kind, held out0.1000.600" in text
-    assert text.index("held out") > text.index("0.900")
+    assert "kind, held out0.100.60" in text
+    assert text.index("held out") > text.index("0.900.50")

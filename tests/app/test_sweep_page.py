@@ -59,7 +59,7 @@ def test_a_finished_sweep(run):
     found = Progress.of(run)
     assert (found.finished, found.running, found.leader) == (True, False, None)
     assert (found.trained, found.trials) == (4, 4)
-    assert [p.id for p in found.points][0] == "base"
+    assert found.points[0].id == "base"
     assert [p.trial for p in found.points[1:5]] == [0, 1, 2, 3]
     assert [p.id for p in found.points[5:]] == ["soup-0", "soup-1"]
 

@@ -40,13 +40,22 @@ def test_the_same_seed_gives_the_same() -> None:
     assert run(users=2, duels=5, seed=3) == run(users=2, duels=5, seed=3)
 
 
-def test_a_made_up_front_is_one() -> None:
+@pytest.mark.parametrize("seed", range(3))
+def test_the_best_soup_is_better_than_any_of_a_grid(seed: int) -> None:
+    front = made_up_front(seed)
+    soups = np.stack(np.meshgrid(*[np.linspace(0, 1.5, 16)] * 4), axis=-1).reshape(-1, 4)
+    gains = front.reach * np.expm1(-front.turn * soups) / np.expm1(-front.turn)
+    values = gains - soups @ front.cost
+    for weights in (*np.random.default_rng(seed).dirichlet(np.ones(4), 20), np.eye(4)[0]):
+        best, grid = front.best(weights) @ weights, (values @ weights).max()
+        assert grid - 1e-9 <= best <= grid + 0.1
+
+
+def test_the_points_of_a_front_are_on_it_and_spread() -> None:
     front = made_up_front(0)
-    assert nondominated(front.fine).all()
+    assert nondominated(front.points).all()
     assert len(np.unique(front.points, axis=0)) == 60
-    spans = np.ptp(front.fine, axis=0)
-    assert spans.min() > 0.3
-    assert spans.max() < 10
+    assert 0.3 < np.ptp(front.points, axis=0).min() < np.ptp(front.points, axis=0).max() < 10
 
 
 @pytest.mark.slow

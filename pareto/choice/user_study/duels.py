@@ -9,7 +9,7 @@ import json
 import re
 import secrets
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -82,9 +82,9 @@ def append(run: Run, duel: Duel) -> None:
     """Add an answered duel.
 
     Raises:
-        ParetoError: an answer or a name that is none, another number of objectives, another run, or a full disk.
+        ParetoError: an answer or a name that is none, another number of objectives, or a full disk.
     """
-    check_person(duel.person)
+    duel = replace(duel, person=check_person(duel.person))
     if duel.answer not in ANSWERS:
         raise ParetoError(f"answer {duel.answer!r}: one of {', '.join(ANSWERS)}")
     if len(duel.difference) != len(run.recipe.names):

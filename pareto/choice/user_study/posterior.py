@@ -25,11 +25,11 @@ SHARPNESS = np.array([0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0])
 """How surely a difference decides, per base standard deviation of w·d; equally likely beforehand."""
 TIES = np.array([0.05, 0.5, 2.0])
 """Odds of a tie against either side where nothing differs; equally likely beforehand."""
-SLIP = np.array([0.01, 0.1, 0.2, 0.3, 0.4])
-"""Chance that left and right are mixed up; the prior falls linearly to 0 at one half."""
+SLIP = np.array([0.01, 0.1, 0.2, 0.3, 0.4, 0.5])
+"""Chance that left and right are mixed up; at one half a person guesses, which has a chance of 5 % beforehand."""
 PARTICLES = 512
 """Per round: the first from the prior, and as many again, twice at most, where they are needed."""
-_PRIOR = np.log(np.broadcast_to(0.5 - SLIP, (len(SHARPNESS), len(TIES), len(SLIP))))
+_PRIOR = np.log(np.broadcast_to(0.6 - SLIP, (len(SHARPNESS), len(TIES), len(SLIP))))
 _PRIOR = _PRIOR - logsumexp(_PRIOR)
 _REFRESHED, _KERNELS, _ENOUGH = 2, 64, 250
 

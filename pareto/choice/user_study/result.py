@@ -18,7 +18,7 @@ SURE = 0.9
 """Probability that the policy is the best at which more duels are not worth while."""
 STABLE = 8
 """Duels over which the best policy may not change, where it is not that sure."""
-LITTLE = 0.15
+LITTLE = 0.1
 """Expected loss, as a share of what it was before the first duel, below which a stable policy is good enough."""
 LEAST = 10
 """Duels before any advice to stop."""
@@ -124,7 +124,7 @@ def _decide(posterior: Posterior, z: Floats) -> tuple[int, float, float]:
 
 
 def _is_little(loss: float, z: Floats) -> bool:
-    """Against the loss without any answer: whoever answers at random never gets there."""
+    """Against the loss without any answer: whoever answers at random hardly ever gets there."""
     return loss <= LITTLE * _decide(infer(np.empty((0, z.shape[1])), []), z)[2]
 
 

@@ -34,6 +34,12 @@ def test_what_is_written_is_read(run: Run) -> None:
     assert read(run) == ([ASKED], 0)
 
 
+def test_spaces_around_a_name_make_no_second_person(run: Run) -> None:
+    append(run, replace(ASKED, person="ann"))
+    append(run, replace(ASKED, person=" ann ", id="1"))
+    assert people(read(run)[0]) == ["ann"]
+
+
 def test_one_line_of_json_each(run: Run) -> None:
     append(run, ASKED)
     append(run, replace(ASKED, id="1"))

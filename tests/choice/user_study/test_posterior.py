@@ -40,7 +40,7 @@ def test_two_objectives_against_integration_on_a_grid() -> None:
                     left, tie, right = odds / odds.sum(axis=0)
                     mixed = {1: left * (1 - slip) + right * slip, 0: tie, -1: right * (1 - slip) + left * slip}
                     one = one * mixed[answer]
-                posterior += (0.5 - slip) * one
+                posterior += (0.6 - slip) * one
     expected = (posterior * w).sum() / posterior.sum()
     assert infer(d, a).mean == pytest.approx([expected, 1 - expected], abs=0.015)
 
