@@ -25,6 +25,8 @@ def css(look: Look) -> str:
 .tile .note{{font-size:.84rem;color:{look.muted}}}
 .tag{{display:inline-block;border:1px solid {look.line};border-radius:99px;padding:.05rem .6rem;font-size:.82rem;
 color:{look.muted};margin-left:.5rem;vertical-align:.12em;font-weight:400}}
+.beside{{height:4.55rem;display:flex;align-items:end}}
+@media (max-width:640px){{.beside{{height:auto}}}}
 .policy{{font-size:1.15rem;font-weight:620;overflow-wrap:anywhere}}
 .funnel{{display:flex;flex-direction:column;gap:.55rem}}
 .funnel .count{{font-size:1.5rem;font-weight:620;line-height:1.3}}

@@ -53,6 +53,8 @@ class Scene:
     """Id → why the priorities leave it out."""
     chosen: str | None = None
     pinned: str | None = None
+    ringed: str = "chosen"
+    """What the legend calls the policy with the ring."""
     light: Literal["front", "kept"] = "front"
     """What is in colour: the front, or everything that the priorities keep."""
 
@@ -193,7 +195,7 @@ def legend(scene: Scene, rival: str | None = None) -> str:
     items += [("◆", scene.look.pale, "dominated")] if "pale" in states else []
     items += [("◇", scene.look.muted, "out of reach")] if "excluded" in states else []
     ringed = [shape for _, _, shape in scene.rings()]
-    items += [("◯", scene.look.accent, "chosen")] if "circle-open" in ringed else []
+    items += [("◯", scene.look.accent, scene.ringed)] if "circle-open" in ringed else []
     items += [("☐", scene.look.muted, "pinned")] if "square-open" in ringed else []
     items += [("△", scene.look.muted, rival)] if rival else []
     spans = "".join(
@@ -208,9 +210,9 @@ def legend(scene: Scene, rival: str | None = None) -> str:
 
 
 def _folded(what: str, values: Mapping[str, float | None]) -> list[str]:
-    """Named numbers on lines of three, so that a hover stays narrow."""
+    """Named numbers on lines of two, so that a hover stays narrow."""
     known = [f"{html.escape(name)} {pictures.number(v)}" for name, v in values.items() if v is not None and v == v]
-    lines = [", ".join(known[i : i + 3]) for i in range(0, len(known), 3)]
+    lines = [", ".join(known[i : i + 2]) for i in range(0, len(known), 2)]
     return [f"{what}  {lines[0]}", *lines[1:]] if lines else []
 
 

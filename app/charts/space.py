@@ -104,6 +104,7 @@ def triangle(scene: Scene, corners: Sequence[int], colour: int, height: int = 52
             made.add_scatterternary(
                 **{side: [s[i] for _, s in some] for i, side in enumerate("abc")},
                 mode="markers",
+                cliponaxis=False,
                 marker=scene.marker(marks[0])
                 | {
                     "size": 17 if state == "lit" else 11,
@@ -119,18 +120,34 @@ def triangle(scene: Scene, corners: Sequence[int], colour: int, height: int = 52
         if (s := at.get(str(mark.source["id"]))) is not None:
             ring = {"symbol": shape, "size": 28, "color": ink, "line": {"width": 2.4, "color": ink}}
             made.add_scatterternary(
-                a=[s[0]], b=[s[1]], c=[s[2]], mode="markers", marker=ring, hoverinfo="skip", showlegend=False
+                a=[s[0]],
+                b=[s[1]],
+                c=[s[2]],
+                mode="markers",
+                cliponaxis=False,
+                marker=ring,
+                hoverinfo="skip",
+                showlegend=False,
             )
     side = {"gridcolor": scene.look.line, "linecolor": scene.look.pale, "nticks": 4, "tickfont": {"size": 11}}
     names = [html.escape(scene.names[k]) for k in corners]
-    bar = {"title": {"text": title, "side": "right"}, "thickness": 10, "len": 0.8, "outlinewidth": 0, "nticks": 5}
+    bar = {
+        "title": {"text": title, "side": "right", "font": {"size": 13}},
+        "thickness": 10,
+        "len": 0.8,
+        "outlinewidth": 0,
+        "nticks": 5,
+    }
     made.update_layout(
         scene.layout(
             height,
             margin={"l": 40, "r": 20, "t": 40, "b": 40},
             ternary={
                 "bgcolor": "rgba(0,0,0,0)",
-                **{f"{s}axis": side | {"title": {"text": n}} for s, n in zip("abc", names, strict=True)},
+                **{
+                    f"{s}axis": side | {"title": {"text": n, "font": {"size": 13}}}
+                    for s, n in zip("abc", names, strict=True)
+                },
             },
             coloraxis={"colorscale": scale, "cmin": low, "cmax": high, "colorbar": bar},
         )

@@ -23,7 +23,8 @@ from pareto.errors import ParetoError
 from pareto.store.run import Run
 
 TITLE = "Duel"
-POLL = 0.2
+MEASURED, LIVE = "Measured", "Live"
+POLL = 0.3
 """Seconds between looks at answers that are being spoken."""
 
 
@@ -95,7 +96,7 @@ def _duels(run: Run, study: Study, person: str) -> None:
     told = st.session_state.pop("duel_told", None)
     if told:
         st.toast(told, icon=":material/info:")
-    live = bool(st.session_state.get("duel_live"))
+    live = st.session_state.get("duel_live") == LIVE
     try:
         asked = question(study, person, live)
     except ParetoError as e:
@@ -106,13 +107,14 @@ def _duels(run: Run, study: Study, person: str) -> None:
             st.fragment(run_every=POLL)(_ask)(asked, busy)
         else:
             _ask(asked, busy)
-    st.toggle("Let both answer anew, live", key="duel_live", help=_LIVE_HELP)
+    # No toggle: it is a text field to the browser, and while one has the focus no letter is a shortcut.
+    st.segmented_control("Answers", [MEASURED, LIVE], default=MEASURED, required=True, key="duel_live", help=_LIVE_HELP)
     _learned(run, study, person)
 
 
 _LIVE_HELP = (
-    "Otherwise you judge the answers that were measured: they are there at once, and scored, so that each of your "
-    "answers tells more"
+    "Measured answers are there at once, and scored, so that each of your votes tells more; live, both policies answer "
+    "anew"
 )
 
 

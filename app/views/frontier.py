@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from app.data import Data
 from app.measures import Comparison, Table, compare
 from app.theme import look
 from app.views.frontier_parts import growth_and_rival, policy_card, table
-from app.views.slice import axes, draw
+from app.views.slice import CORNERS, axes, draw
 from pareto.errors import ParetoError
 from pareto.front.frame import Frame
 from pareto.store.run import Run
@@ -116,18 +117,16 @@ def _charts(scene: Scene, view: str, scores: Table, rival: list[data.Row]) -> No
             draw(cloud(scene, three, height=450), "cloud", _alt(scene, three))
             st.caption("Turn it with the mouse; choose a policy in the value paths or in the table.")
         else:
-            corners = axes(scene.names, ("x", "y", "z"))
+            corners = axes(scene.names, ("x", "y", "z"), CORNERS)
             colour = st.selectbox("Colour", scene.names, key="colour", bind="query-params", format_func=str, width=190)
             made = triangle(scene, corners, scene.names.index(colour), height=410)
             draw(made, "triangle", f"How {len(scene.rows)} policies are mixed, coloured by {colour}")
     with right:
-        st.html(
-            "<div style='height:4.55rem;display:flex;align-items:end' class=mute>All objectives, worst to best</div>"
-        )
+        st.html("<div class='beside mute'>All objectives, worst to best</div>")
         draw(paths(scene), "paths", f"Value paths of {len(scene.rows)} policies over {', '.join(scene.names)}")
 
 
-def _alt(scene: Scene, shown: list[int]) -> str:
+def _alt(scene: Scene, shown: Sequence[int]) -> str:
     against = " against ".join(scene.names[k] for k in shown)
     at = next((row for row in scene.rows if row["id"] == scene.chosen), None)
     told = f"; chosen {at['id']}: " + ", ".join(f"{n} {at['mean'][n]:.3g}" for n in scene.names) if at else ""

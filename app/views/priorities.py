@@ -93,6 +93,7 @@ def _reached(found: Data, candidates: Candidates, verdict: Verdict) -> None:
             {name: reason.text for name, reason in verdict.excluded.items()},
             chosen.spec if chosen and chosen.row else near,
             pinned.spec if pinned and pinned.row else None,
+            ringed="chosen" if chosen and chosen.row else "nearest",
             light="kept",
         )
         limits = [

@@ -10,15 +10,17 @@ import streamlit as st
 from app import place
 from app.charts.scene import CONFIG
 
-LABELS = {"x": "Across", "y": "Up", "z": "Deep"}
+AXES = ("Across", "Up", "Deep")
+CORNERS = ("Top", "Left", "Right")
 
 
-def axes(names: Sequence[str], keys: Sequence[str]) -> list[int]:
+def axes(names: Sequence[str], keys: Sequence[str], labels: Sequence[str] = AXES) -> list[int]:
     """Selects of different objectives, one per axis; an axis whose objective is taken goes on to a free one.
 
     Args:
         names: objectives in order, at least as many as keys.
         keys: of ``x``, ``y``, ``z``; they are also the parts of the address.
+        labels: of the selects.
 
     Returns:
         Index of the objective on each axis.
@@ -29,7 +31,7 @@ def axes(names: Sequence[str], keys: Sequence[str]) -> list[int]:
         if st.session_state.get(key, free[0]) not in free:
             del st.session_state[key]
         first = next((name for name in names[i:] if name in free), free[0])
-        taken.append(column.selectbox(LABELS[key], free, index=free.index(first), key=key, bind="query-params"))
+        taken.append(column.selectbox(labels[i], free, index=free.index(first), key=key, bind="query-params"))
     return [list(names).index(name) for name in taken]
 
 

@@ -68,7 +68,7 @@ def served(root: Path, *arguments: str) -> Iterator[str]:
 def settled(page: Page) -> None:
     """Wait until the app has drawn its page and no script is running."""
     page.wait_for_selector("[data-testid=stMainBlockContainer] h1", state="visible")
-    page.wait_for_function("() => !document.querySelector('[data-testid=stStatusWidget]')", timeout=60_000)
+    page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]", timeout=60_000)
 
 
 def bench_explorer(run: Run, repeats: int, say: Callable[[str], None]) -> dict[str, Any]:

@@ -155,7 +155,7 @@ def test_sliders_keep_the_shares():
 
 def test_live_answers_are_judged_as_they_were_read(run):
     page = shown(run)
-    page.toggle(key="duel_live").set_value(True).run()
+    page.segmented_control(key="duel_live").set_value("Live").run()
     asked = page.session_state[duelling.NOW]
     assert asked.job is not None
     until(lambda: asked.open or asked.job.state == "failed", 60)

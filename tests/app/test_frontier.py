@@ -95,7 +95,7 @@ def test_pinning_keeps_the_policy_and_its_link(run: Run) -> None:
 
 def test_the_table_says_which_policies_keep_the_priorities(run: Run) -> None:
     name = run.recipe.names[0]
-    means = sorted(Candidates.of(run).means[:, 0])
+    means = sorted(Candidates.of(run).means[:, 0].tolist())
     rules = f"{name}>={means[len(means) // 2]!r}@mean"
     table = opened(run, rules=rules).dataframe[0].value.set_index("policy")["priorities"]
     excluded = judge(Candidates.of(run), parse_levels(rules, run.recipe.names)).excluded

@@ -2,7 +2,7 @@
 
 Told in mutual information of answer and weights (Houlsby et al. 2011, "Bayesian Active Learning for Classification and
 Preference Learning", eq. 2), with the way of answering averaged over: what is learned of it alone does not count. On
-made-up fronts with one answer in five wrong this left a fourth of the regret of random pairs after 30 duels (median of
+trial fronts with one answer in five wrong this left a fourth of the regret of random pairs after 30 duels (median of
 50 users); the expected gain in utility of the best policy, which looks one duel ahead, left half of it.
 """
 
