@@ -44,10 +44,10 @@ def _run(root: Path, preferred: str | None) -> Run | None:
     if not names:
         return None
     first = preferred if preferred in names else names[0]
-    if st.session_state.get("run", first) not in names:  # taken away meanwhile
-        del st.session_state["run"]
-    chosen = st.session_state.get("run") or st.query_params.get("run")
-    chosen = chosen if chosen in names else first
+    chosen = place.get("run")
+    if chosen not in names:  # none yet, or taken away meanwhile
+        chosen = first
+        place.put("run", first)
     return Run.open(root / chosen)
 
 
@@ -62,8 +62,9 @@ def _page(module: object, run: Run | None) -> None:
         with st.container(horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute"):
             st.title(module.TITLE, anchor=False)
             names = data.runs(Path(st.session_state["root"]))
+            # Not bound to the address: every page has this widget, and a change of page would forget it.
             st.selectbox(
-                "Run", names, index=names.index(run.path.name), key="run", bind="query-params", width=220,
+                "Run", names, index=names.index(run.path.name), key="run", width=220,
                 label_visibility="collapsed", on_change=_other_run,
             )  # fmt: skip
         module.page(run)
@@ -73,6 +74,7 @@ def _page(module: object, run: Run | None) -> None:
 
 def _other_run() -> None:
     """Policies and priorities of one run mean nothing in another."""
+    place.put("run", st.session_state["run"])
     for name in ("policy", "pin", "rules"):
         place.put(name, None)
 

@@ -59,7 +59,7 @@ def put(name: str, value: str | None) -> None:
 
 def keep_address() -> None:
     """Write the place into the address, which a change of page empties."""
-    for name in ("policy", "pin", "rules"):
+    for name in ("run", "policy", "pin", "rules"):
         value = get(name)
         if value:
             st.query_params[name] = value

@@ -21,16 +21,16 @@ from pareto.store.tables import read_prompts
 if TYPE_CHECKING:
     from app.voices import Job, Spoken
 
-POLL = 0.15
-"""Seconds between looks at an answer that is being written."""
+POLL, LOADING = 0.15, 0.6
+"""Seconds between looks: at an answer that is being written, and at a model that is being loaded."""
 JOB, NOTE, WANTED = "explore_job", "explore_note", "explore_wanted"
 """Session: the job with its run, why none could be asked, and the prompt to be asked next."""
 
 
 def card(found: Data, policy: Policy, pinned: Policy | None) -> None:
     """The answers' card, which polls while there is something to wait for."""
-    busy = _settle(found, policy, pinned)
-    st.fragment(run_every=POLL if busy else None, key="explore_answers")(_body)(found, policy, pinned, busy)
+    every = _pace(found, policy, pinned)
+    st.fragment(run_every=every, key="explore_answers")(_body)(found, policy, pinned, every)
 
 
 def again(found: Data) -> None:
@@ -40,18 +40,20 @@ def again(found: Data) -> None:
         st.session_state[WANTED] = job.prompt
 
 
-def _settle(found: Data, policy: Policy, pinned: Policy | None) -> bool:
-    """Ask what is wanted, of the policies that stand now. Whether there is something to wait for."""
+def _pace(found: Data, policy: Policy, pinned: Policy | None) -> float | None:
+    """Ask what is wanted, of the policies that stand now. Seconds between looks; ``None``: nothing to wait for."""
     live = engine(found.run)
     if WANTED in st.session_state:
         _ask(live, found, policy, pinned, st.session_state.pop(WANTED))
     job = _job(found)
-    return (job is not None and job.busy) or not live.ready
+    if not live.ready:
+        return LOADING
+    return POLL if job is not None and job.busy else None
 
 
-def _body(found: Data, policy: Policy, pinned: Policy | None, polling: bool) -> None:
-    if _settle(found, policy, pinned) != polling:
-        st.rerun()  # begins to poll, or ends it
+def _body(found: Data, policy: Policy, pinned: Policy | None, every: float | None) -> None:
+    if _pace(found, policy, pinned) != every:
+        st.rerun()  # begins to poll, ends it, or does it at another pace
     colours, live, job = look(), engine(found.run), _job(found)
     with st.container(
         horizontal=True, horizontal_alignment="distribute", vertical_alignment="center", key="explore_answers_head"

@@ -174,8 +174,7 @@ def _heading(policy: Policy, row: data.Row | None) -> str:
 
 def _buttons(policy: Policy, key: str) -> None:
     spec = policy.spec or place.mix_spec(policy.coefficients)
-    if st.button("Explore this", key=f"{key}_explore", type="primary", icon=":material/tune:"):
-        go("explore")
+    link("explore", "Explore this", f"{key}_explore", ":material/tune:")
     pinned = place.get("pin") == spec
     st.button(
         "Unpin" if pinned else "Pin",
@@ -184,15 +183,13 @@ def _buttons(policy: Policy, key: str) -> None:
         on_click=place.put,
         args=("pin", None if pinned else spec),
     )
-    if st.button("Export", key=f"{key}_export", icon=":material/download:"):
-        go("export")
+    link("export", "Export", f"{key}_export", ":material/download:")
 
 
-def go(name: str) -> None:
-    """Open another page; a page is known by its path in the address."""
-    # Without these it would empty the address, which is refused while a widget is bound to it.
-    kept = {part: value for part in ("policy", "pin", "rules") if (value := place.get(part))}
-    st.switch_page(st.Page(lambda: None, title=name, url_path=name), query_params=kept)
+def link(page: str, label: str, key: str, icon: str) -> None:
+    """A link to another page that looks like a button. ``st.switch_page`` would take the run out of the address."""
+    with st.container(key=key, width="content"):
+        st.page_link(st.Page(lambda: None, title=page, url_path=page), label=label, icon=icon)
 
 
 def _predicted(found: Data, policy: Policy) -> None:

@@ -12,7 +12,7 @@ from app.charts.scene import Z95
 from app.data import Data
 from app.notices import notice
 from app.theme import look
-from app.views.frontier_parts import go
+from app.views.frontier_parts import link
 from pareto.choice.candidates import Candidates
 from pareto.choice.confirm import Confirmation, confirm
 from pareto.choice.decide import decide
@@ -37,9 +37,8 @@ def proposal(found: Data, candidates: Candidates, verdict: Verdict, text: str) -
                     "Chosen" if taken else "Choose this policy", key="choose", type="primary", disabled=taken,
                     icon=":material/check:", on_click=place.put, args=("policy", name),
                 )  # fmt: skip
-                if st.button("Explore it", key="explore_it", icon=":material/tune:"):
-                    place.put("policy", name)
-                    go("explore")
+                if taken:
+                    link("explore", "Explore it", "explore_it", ":material/tune:")
         st.html(tiles.tiles(found.names, look(), row["mean"], row["se"], {}))
         st.caption("Means on validation prompts ± one standard error.")
         if text:

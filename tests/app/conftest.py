@@ -44,8 +44,18 @@ def smoke_app(smoke_root: Path) -> Iterator[str]:
 
 
 @pytest.fixture
-def visit(browser: Browser) -> Iterator[Callable[..., Page]]:
-    """Opens a page in a fresh session; at the end, no page may have had an error, or asked anything of another host."""
+def serve() -> Iterator[Callable[[Path], str]]:
+    """Starts an explorer of its own on a folder of runs."""
+    with ExitStack() as stack:
+        yield lambda root: stack.enter_context(served(root))
+
+
+@pytest.fixture
+def visit(browser: Browser, serve: Callable[[Path], str]) -> Iterator[Callable[..., Page]]:
+    """Opens a page in a fresh session; at the end, no page may have had an error, or asked anything of another host.
+
+    Ends before the servers of ``serve`` do: a page without its server complains.
+    """
     troubles: list[str] = []
     with ExitStack() as stack:
 
@@ -55,7 +65,7 @@ def visit(browser: Browser) -> Iterator[Callable[..., Page]]:
             )
             stack.callback(context.close)
             page = context.new_page()
-            page.set_default_timeout(30_000)
+            page.set_default_timeout(90_000)  # shared machines
             host = url.split("/")[2]
             page.on("console", lambda m: troubles.append(f"console: {m.text}") if error(m) else None)
             page.on("pageerror", lambda e: troubles.append(f"page error: {e}"))

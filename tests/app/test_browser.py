@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import torch
-from explorer import NARROW, WIDE, no_overflow, served, settled
+from explorer import NARROW, WIDE, no_overflow, settled
 from forge import Forge, smoke_recipe
 from peft_folders import IDS, peft_logits
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 Visit = Callable[..., "Page"]
+Serve = Callable[[Path], str]
 PAGES = ("frontier", "explore", "priorities", "duel", "sweep", "export")
 SLIDER = ".st-key-w_vowels input[type=range]"
 SEEN = Path(os.environ["PARETO_SCREENSHOTS"]) if "PARETO_SCREENSHOTS" in os.environ else None
@@ -224,7 +225,7 @@ HOSTILE = (
 )
 
 
-def test_hostile_text_is_shown_and_never_run(forge: Forge, visit: Visit, tmp_path: Path) -> None:
+def test_hostile_text_is_shown_and_never_run(forge: Forge, serve: Serve, visit: Visit, tmp_path: Path) -> None:
     prompts = tmp_path / "prompts.jsonl"
     prompts.write_text("".join(json.dumps({"prompt": f"{n} {HOSTILE} {n * 7919}"}) + "\n" for n in range(60)))
     recipe = smoke_recipe(
@@ -236,34 +237,34 @@ def test_hostile_text_is_shown_and_never_run(forge: Forge, visit: Visit, tmp_pat
     )
     made = forge.run("sweep", recipe, "--root", tmp_path / "runs")
     assert made.code == 0, made.err
-    with served(tmp_path / "runs") as address:
-        page = visit(f"{address}/explore?policy=soup-0")
-        ask(page, HOSTILE)
-        answered(page)
-        assert "<script>" in page.locator(".said").first.inner_text()
-        pages = [page]
-        page = visit(f"{address}/duel")
-        page.locator(".st-key-duel_person input").fill("me")
-        page.keyboard.press("Enter")
-        page.locator(".st-key-duel_question").wait_for()
-        assert "<script>" in page.locator(".st-key-duel_question").inner_text()
-        pages.append(page)
-        page = visit(f"{address}/export?policy=soup-0")
-        assert "<script>" in page.locator(".st-key-export_card").inner_text()
-        pages.append(page)
-        pages += [visit(f"{address}/{name}") for name in ("", "priorities", "sweep")]
-        for page in pages:
-            page.wait_for_timeout(300)
-            assert page.evaluate("() => window.hacked") is None
-            assert page.locator("main img[src='x'], section.stMain img[src='x']").count() == 0
+    address = serve(tmp_path / "runs")
+    page = visit(f"{address}/explore?policy=soup-0")
+    ask(page, HOSTILE)
+    answered(page)
+    assert "<script>" in page.locator(".said").first.inner_text()
+    pages = [page]
+    page = visit(f"{address}/duel")
+    page.locator(".st-key-duel_person input").fill("me")
+    page.keyboard.press("Enter")
+    page.locator(".st-key-duel_question").wait_for()
+    assert "<script>" in page.locator(".st-key-duel_question").inner_text()
+    pages.append(page)
+    page = visit(f"{address}/export?policy=soup-0")
+    assert "<script>" in page.locator(".st-key-export_card").inner_text()
+    pages.append(page)
+    pages += [visit(f"{address}/{name}") for name in ("", "priorities", "sweep")]
+    for page in pages:
+        page.wait_for_timeout(300)
+        assert page.evaluate("() => window.hacked") is None
+        assert page.locator("main img[src='x'], section.stMain img[src='x']").count() == 0
 
 
-def test_without_a_run_the_page_says_how_to_make_one_and_makes_it(visit: Visit, tmp_path: Path) -> None:
+def test_without_a_run_the_page_says_how_to_make_one_and_makes_it(serve: Serve, visit: Visit, tmp_path: Path) -> None:
     (tmp_path / "runs").mkdir()
-    with served(tmp_path / "runs") as address:
-        page = visit(address)
-        assert "make demo" in page.locator("[data-testid=stMainBlockContainer]").inner_text()
-        page.locator(".st-key-start_sweep button").click()
-        page.locator(".st-key-start_progress").wait_for()
-        page.locator("h1").get_by_text("Frontier", exact=True).wait_for(timeout=240_000)
-        assert (tmp_path / "runs" / "smoke" / "front.json").is_file()
+    address = serve(tmp_path / "runs")
+    page = visit(address)
+    assert "make demo" in page.locator("[data-testid=stMainBlockContainer]").inner_text()
+    page.locator(".st-key-start_sweep button").click()
+    page.locator(".st-key-start_progress").wait_for()
+    page.locator("h1").get_by_text("Frontier", exact=True).wait_for(timeout=240_000)
+    assert (tmp_path / "runs" / "smoke" / "front.json").is_file()
