@@ -12,8 +12,8 @@ from pareto.choice.candidates import Candidates
 from pareto.choice.levels import parse_levels
 from pareto.choice.priorities import Verdict, judge
 from pareto.errors import ParetoError
-from pareto.frontier import frontier, point_rows, read_frame
 from pareto.front.frame import Frame
+from pareto.frontier import frontier, point_rows, read_frame
 from pareto.soups.frontier_map import FILE
 from pareto.soups.outlook import Outlook
 from pareto.store.run import Run

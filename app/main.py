@@ -9,6 +9,7 @@ from pathlib import Path
 import streamlit as st
 
 from app import data, looks, place
+from app.notices import notice
 from app.theme import look
 from app.views import duel, explore, export, frontier, priorities, start, sweep
 from pareto.errors import ParetoError
@@ -63,20 +64,15 @@ def _page(module: object, run: Run | None) -> None:
             st.title(module.TITLE, anchor=False)
             names = data.runs(Path(st.session_state["root"]))
             # Not bound to the address: every page has this widget, and a change of page would forget it.
-            st.selectbox(
-                "Run", names, index=names.index(run.path.name), key="run", width=220,
-                label_visibility="collapsed", on_change=_other_run,
-            )  # fmt: skip
+            st.session_state["run"] = run.path.name
+            st.selectbox("Run", names, key="run", width=220, label_visibility="collapsed", on_change=_other_run)
         module.page(run)
     except ParetoError as e:
-        st.error(str(e), icon=":material/error:")
+        notice(str(e), key="trouble")
 
 
 def _other_run() -> None:
-    """Policies and priorities of one run mean nothing in another."""
-    place.put("run", st.session_state["run"])
-    for name in ("policy", "pin", "rules"):
-        place.put(name, None)
+    place.look_at(st.session_state["run"])
 
 
 main()

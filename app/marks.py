@@ -208,16 +208,17 @@ def css(look: Look) -> str:
 .track .base{{top:3px;bottom:3px;border-left:1.5px dashed}}
 .track .pin{{top:5px;bottom:5px;width:2px;margin-left:-1px}}
 .track .mark{{top:10.5px;width:13px;height:13px;margin-left:-6.5px}}
-.mix .cells{{display:flex;gap:2px;height:10px;border-radius:5px;overflow:hidden;background:{look.track}}}
+.mix{{padding-top:.5rem}} .mix .cells{{display:flex;gap:2px;height:10px;border-radius:5px;overflow:hidden;background:{look.track}}}
 .mix .legend{{display:flex;flex-wrap:wrap;justify-content:space-between;gap:.1rem .8rem}}
 .mix .legend{{font-size:.87rem;margin-top:.4rem}}
 .voices{{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(13rem,100%),1fr));gap:1rem 1.6rem}}
 .voice{{min-width:0}} .voice h4{{margin:0;padding:0;font-size:.95rem}}
 .voice p{{margin:.15rem 0 .35rem}} .voice .answer{{min-height:4.8rem}}
 .caret{{display:inline-block;width:2px;height:1.05em;margin-left:2px;vertical-align:text-bottom;background:{look.text}}}
-.scores{{width:100%;border-collapse:collapse;font-size:.87rem;margin-top:.4rem}}
+.scores{{width:100%;table-layout:fixed;border-collapse:collapse;font-size:.87rem;margin-top:.4rem}}
 .scores th,.scores td{{border:0;border-bottom:1px solid {look.line};padding:.34rem .5rem .34rem 0;font-weight:400}}
 .scores td,.scores thead th:not(:first-child){{text-align:right}} .scores th:first-child{{text-align:left}}
+.scores thead th:first-child{{width:38%}}
 .scores tr:last-child>*{{border-bottom:0}}
 @media (max-width:640px){{
 .bar,.bar.pinned{{grid-template-columns:minmax(0,1fr) auto;row-gap:0;padding:.25rem 0}}

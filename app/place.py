@@ -57,6 +57,14 @@ def put(name: str, value: str | None) -> None:
     keep_address()
 
 
+def look_at(run: str) -> None:
+    """Turn to another run; a callback. Policies and priorities of one mean nothing in another."""
+    st.session_state["run"] = run  # the choice in the header
+    put("run", run)
+    for name in ("policy", "pin", "rules"):
+        put(name, None)
+
+
 def keep_address() -> None:
     """Write the place into the address, which a change of page empties."""
     for name in ("run", "policy", "pin", "rules"):

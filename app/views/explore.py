@@ -162,6 +162,7 @@ def knee(found: Data) -> Row | None:
 
 STYLE = """<style>
 .st-key-explore_weights [data-testid=stSlider]{margin-bottom:-.5rem}
+.st-key-explore_outcome_head,.st-key-explore_answers_head{min-height:2.5rem}
 .price{font-size:1rem!important;margin:.7rem 0 .2rem!important}
 .rules{font-size:.93rem!important}
 .trouble{font-size:.93rem!important;font-weight:600}

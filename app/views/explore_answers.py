@@ -11,7 +11,7 @@ from app import marks
 from app.data import Data
 from app.engine import Engine, engine
 from app.looks import Look
-from app.place import Policy
+from app.place import Policy, mix_spec
 from app.theme import look
 from pareto.errors import ParetoError
 from pareto.records import Prompt
@@ -159,7 +159,8 @@ def _ask(live: Engine, found: Data, policy: Policy, pinned: Policy | None, promp
     from app.voices import Voice
 
     voices = [Voice("Chosen", policy.label, policy.coefficients), Voice("Base model", "nothing mixed in", {})]
-    if pinned is not None and pinned.coefficients != policy.coefficients:
+    # As links write them: a pinned mix has gone through one.
+    if pinned is not None and mix_spec(pinned.coefficients) != mix_spec(policy.coefficients):
         voices.append(Voice("Pinned", pinned.label, pinned.coefficients))
     session = st.session_state.setdefault("explore_session", uuid.uuid4().hex)
     seed, length = int(st.session_state.get("seed", 0)), int(st.session_state.get("length", _length(found)))

@@ -55,8 +55,7 @@ def card(found: Data, policy: Policy, pinned: Policy | None, look: Look) -> None
             if pinned is not None:
                 st.button("Unpin", key="unpin", type="tertiary", on_click=place.put, args=("pin", None))
             st.button(
-                "Pin", key="pin", icon=":material/keep:", shortcut="P", type="tertiary",
-                help="Keep this policy to compare others with", on_click=_pin, args=(policy,),
+                "Pin", key="pin", icon=":material/keep:", shortcut="P", type="tertiary", on_click=_pin, args=(policy,)
             )  # fmt: skip
     seen = values(found, policy)
     if isinstance(seen, str):
@@ -74,7 +73,7 @@ def card(found: Data, policy: Policy, pinned: Policy | None, look: Look) -> None
         beside += [f"{name} {marks.figure(value)}" for name, value in policy.row["gold"].items() if value is not None]
     pieces.append(marks.line(" · ".join(beside)))
     legend = "Pale: all that is within reach; strong: 90 % interval; dashed: the base model"
-    pieces.append(marks.line(f"{seen.source} {legend}{'; black tick: pinned.' if pinned else '.'}"))
+    pieces.append(marks.line(f"{seen.source} {legend}{'; upright tick: pinned.' if pinned else '.'}"))
     st.html("".join(pieces))
 
 

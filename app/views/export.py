@@ -16,7 +16,7 @@ from app.place import Policy
 from app.policy_marks import checks_html, mix_html, values_html
 from app.theme import look
 from pareto.choice.admission import Admission, admit
-from pareto.choice.levels import parse_levels
+from pareto.choice.levels import format_levels, parse_levels
 from pareto.choice.standing import standing
 from pareto.export.card import card
 from pareto.frontier import find_point
@@ -151,7 +151,7 @@ def _take(run: Run, point: Point, admission: Admission) -> None:
     name = made.name if made else f"{run.path.name}-{point.id}"
     st.caption("The command line that does the same")
     st.code(shlex.join(["pareto", *export_words(run, point, forced)]), language=None, wrap_lines=True)
-    if admission.levels != standing(run):
+    if format_levels(admission.levels) != format_levels(standing(run)):
         st.caption("It judges by the run's own priorities; those in force here are this session's.")
     st.caption("Load it with PEFT")
     st.code(loading(run, name), language="python", wrap_lines=True)

@@ -41,7 +41,9 @@ def policy_card(
             horizontal=True, vertical_alignment="center", horizontal_alignment="distribute", key=f"{key}_head"
         ):
             st.html(_heading(policy, row), width="content")
-            with st.container(horizontal=True, width="content", gap="small", key=f"{key}_buttons"):
+            with st.container(
+                horizontal=True, width="content", gap="small", vertical_alignment="center", key=f"{key}_buttons"
+            ):
                 _buttons(policy, key)
         if row is None:
             _predicted(found, policy)

@@ -32,7 +32,7 @@ def proposal(found: Data, candidates: Candidates, verdict: Verdict, text: str) -
         with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
             st.html(f"<div class=policy>{html.escape(name)}<span class=tag>best balanced</span></div>", width="content")
             taken = place.get("policy") == name
-            with st.container(horizontal=True, width="content", gap="small"):
+            with st.container(horizontal=True, width="content", gap="small", vertical_alignment="center"):
                 st.button(
                     "Chosen" if taken else "Choose this policy", key="choose", type="primary", disabled=taken,
                     icon=":material/check:", on_click=place.put, args=("policy", name),

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import streamlit as st
 
-from app import jobs
+from app import jobs, place
 from app.arrivals import card
 from app.notices import notice
 from app.progress import Progress
 from app.theme import look
-from app.views.sweep import open_run, recipes
+from app.views.sweep import recipes
 from pareto.recipe_file import read_recipe
 from pareto.store.run import Run
 
@@ -73,7 +73,7 @@ def _follow(root: Path, name: str) -> None:
     job = jobs.find(root, f"sweep-{name}")
     if job is None or not job.alive:
         if (root / name / "front.json").is_file():
-            open_run(name)
+            place.look_at(name)
         st.rerun()
     with st.container(key="start_progress"):
         if (root / name / "run.json").is_file():

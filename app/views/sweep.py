@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
-from app import jobs
+from app import jobs, place
 from app.arrivals import card, curve_figure, rows, slice_figure
 from app.jobs import Job
 from app.notices import notice
@@ -194,15 +194,8 @@ def _other(root: Path, looked_at: str) -> None:
                 st.rerun()
             if busy and recipe is not None and recipe.name != looked_at:
                 st.button(
-                    "Look at it", key="sweep_open", on_click=open_run, args=(recipe.name,),
+                    "Look at it", key="sweep_open", on_click=place.look_at, args=(recipe.name,),
                     disabled=not (root / recipe.name / "run.json").is_file(),
                 )  # fmt: skip
                 st.caption("It runs; its folder is there once its libraries are loaded.")
         st.code(shlex.join(["pareto", *words]), language=None, wrap_lines=True)
-
-
-def open_run(name: str) -> None:
-    """Look at another run from now on; a callback, for the header's choice is drawn before the page."""
-    st.session_state["run"] = name
-    for part in ("policy", "pin", "rules"):
-        st.session_state[f"at_{part}"] = None

@@ -79,7 +79,8 @@ class Check:
         if math.isnan(self.value):
             return f"{self.rule.objective}: no score on any of these prompts, {self.asked} wanted"
         opening = f"{self.rule.objective}: {self._shown(self.value)}, {self.asked}"
-        interval = f"interval {self._shown(self.low)}–{self._shown(self.high)}"
+        dash = "–" if self.low >= 0 else " to "
+        interval = f"interval {self._shown(self.low)}{dash}{self._shown(self.high)}"
         if self.passed:
             return f"{opening} is kept; {interval}"
         if not self.by_confidence:

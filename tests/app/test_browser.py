@@ -153,7 +153,7 @@ def test_five_duels_with_the_keys_move_the_posterior_and_are_kept(
     before = page.locator(".st-key-duel_weights").inner_text()
     for key in "abatb":
         counted = page.locator(".st-key-duel_best").inner_text()
-        page.wait_for_function("() => !document.querySelector('.st-key-vote_a button').disabled")
+        page.wait_for_function("() => document.querySelector('.st-key-vote_a button')?.disabled === false")
         page.keyboard.press(key)
         page.wait_for_function("old => document.querySelector('.st-key-duel_best').innerText !== old", arg=counted)
         settled(page)
