@@ -208,7 +208,8 @@ def css(look: Look) -> str:
 .track .base{{top:3px;bottom:3px;border-left:1.5px dashed}}
 .track .pin{{top:5px;bottom:5px;width:2px;margin-left:-1px}}
 .track .mark{{top:10.5px;width:13px;height:13px;margin-left:-6.5px}}
-.mix{{padding-top:.5rem}} .mix .cells{{display:flex;gap:2px;height:10px;border-radius:5px;overflow:hidden;background:{look.track}}}
+.mix{{padding-top:.5rem}}
+.mix .cells{{display:flex;gap:2px;height:10px;border-radius:5px;overflow:hidden;background:{look.track}}}
 .mix .legend{{display:flex;flex-wrap:wrap;justify-content:space-between;gap:.1rem .8rem}}
 .mix .legend{{font-size:.87rem;margin-top:.4rem}}
 .voices{{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(13rem,100%),1fr));gap:1rem 1.6rem}}

@@ -25,12 +25,11 @@ def css(look: Look) -> str:
 .tile .note{{font-size:.84rem;color:{look.muted}}}
 .tag{{display:inline-block;border:1px solid {look.line};border-radius:99px;padding:.05rem .6rem;font-size:.82rem;
 color:{look.muted};margin-left:.5rem;vertical-align:.12em;font-weight:400}}
-[data-testid=stPageLink] a{{border:1px solid {look.line};border-radius:10px;padding:.3rem .8rem;min-height:2.5rem;margin:0}}
+[data-testid=stPageLink] a{{border:1px solid {look.line};border-radius:10px;padding:.3rem .8rem;margin:0;
+min-height:2.5rem}}
 [data-testid=stPageLink] a:hover{{border-color:{look.muted}}}
 .beside{{height:4.55rem;display:flex;align-items:end}}
-@media (max-width:640px){{[data-testid=stPageLink] a{{border:1px solid {look.line};border-radius:10px;padding:.3rem .8rem;min-height:2.5rem;margin:0}}
-[data-testid=stPageLink] a:hover{{border-color:{look.muted}}}
-.beside{{height:auto}}}}
+@media (max-width:640px){{.beside{{height:auto}}}}
 .policy{{font-size:1.15rem;font-weight:620;overflow-wrap:anywhere}}
 .funnel{{display:flex;flex-direction:column;gap:.55rem}}
 .funnel .count{{font-size:1.5rem;font-weight:620;line-height:1.3}}

@@ -97,8 +97,10 @@ def test_chat_answers_at_weights_at_a_point_and_by_default_at_the_balanced_one(f
     expert = chat("--point", "expert-digits", "--seed", "1")
     assert (expert["point"], expert["coefficients"]) == ("expert-digits", {"expert-digits": 1.0})
     assert expert["answer"] != mixed["answer"]
-    front = {row["id"] for row in outcome(finished)["front"]["points"] if row["on_front"]}
-    assert chat()["point"] in front
+    # Chosen on validation: whether test agrees must not decide.
+    selected = {row["id"] for row in outcome(finished)["front"]["points"] if row["split"] == "test"}
+    assert chat()["point"] in selected
+    assert chat()["point"] == forge.run("choose", "smoke", "--root", finished, "--json").json()["chosen"]["id"]
     assert len(chat("--max-new-tokens", "2")["answer"]) <= 2
 
 
@@ -121,7 +123,7 @@ def test_chat_prints_control_characters_harmlessly(forge, finished):
 def test_export_writes_the_adapter_with_its_card(forge, finished, tmp_path):
     out = tmp_path / "new" / "adapter"
     told = forge.run("export", "smoke", "--point", "expert-vowels", "--out", out, "--root", finished, "--json").json()
-    assert set(told) == {"run", "point", "out", "coefficients"}
+    assert set(told) == {"run", "point", "out", "coefficients", "admission"}
     assert told == {"run": "smoke", "point": "expert-vowels", "out": str(out), "coefficients": {"expert-vowels": 1.0}}
     card = (out / "README.md").read_text()
     assert Run.open("smoke", finished).recipe_hash in card

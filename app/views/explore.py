@@ -44,13 +44,13 @@ def _live(found: Data) -> None:
     policy, pinned = place.policy(found), place.pinned(found)
     assert policy is not None  # there is an outlook
     left, right = st.columns([0.36, 0.64], gap="medium")
+    # Drawn first: it is what a person who moves a slider waits for.
+    with right, st.container(border=True, key="explore_outcome"):
+        explore_outcome.card(found, policy, pinned, colours)
     with left, st.container(border=True, key="explore_weights"):
         _weights(found, policy)
-    with right:
-        with st.container(border=True, key="explore_outcome"):
-            explore_outcome.card(found, policy, pinned, colours)
-        with st.container(border=True, key="explore_hear"):
-            explore_answers.card(found, policy, pinned)
+    with right, st.container(border=True, key="explore_hear"):
+        explore_answers.card(found, policy, pinned)
 
 
 def _weights(found: Data, policy: place.Policy) -> None:
@@ -78,8 +78,10 @@ def _weights(found: Data, policy: place.Policy) -> None:
         "Measured points", _measured(found), index=None, key="measured", placeholder="Measured points…",
         label_visibility="collapsed", on_change=_measured_chosen, args=(found,),
     )  # fmt: skip
-    with st.expander("Expert panel", key="explore_panel"):
-        _panel(found, policy)
+    panel = st.expander("Expert panel", key="explore_panel", on_change="rerun")
+    if panel.open:
+        with panel:
+            _panel(found, policy)
 
 
 def _panel(found: Data, policy: place.Policy) -> None:

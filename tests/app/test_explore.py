@@ -86,6 +86,8 @@ def test_a_measured_point_is_shown_as_measured_until_a_slider_moves(app: AppTest
 
 def test_the_expert_panel_leaves_the_simplex_and_comes_back(app: AppTest, run: Run) -> None:
     first = run.recipe.names[0]
+    app.session_state["explore_panel"] = True
+    app.run()
     app.number_input(f"mix_expert-{first}").set_value(-0.75).run()
     assert f"expert-{first}=-0.75" in app.session_state["at_policy"]
     assert "−0.75" in shown(app)
