@@ -35,8 +35,9 @@ def figure(value: float, half: float | None = None) -> str:
     """A number with the digits that its half width leaves any sense in; without one, three."""
     if not math.isfinite(value):
         return "–"
-    size = half if half and math.isfinite(half) else abs(value) / 50
-    places = min(max(-math.floor(math.log10(size)) if size else 2, 0), 4)
+    size = half if half and math.isfinite(half) else abs(value) / 25
+    # Halved: an interval that begins with 1 shows a second digit.
+    places = min(max(-math.floor(math.log10(size / 2)) if size else 2, 0), 4)
     text = f"{value:.{places}f}"
     return (text if float(text) else text.lstrip("-")).replace("-", "−")
 
@@ -175,7 +176,7 @@ def score_table(
 
     def row(key: str, head: str) -> str:
         values = [s.get(key, math.nan) for s in scores]
-        half = max((abs(v) / 50 for v in values if math.isfinite(v)), default=None)  # the same digits along a row
+        half = max((abs(v) / 25 for v in values if math.isfinite(v)), default=None)  # the same digits along a row
         cells = "".join(f"<td>{figure(v, half)}</td>" for v in values)
         return f"<tr><th scope='row'>{head}</th>{cells}</tr>"
 

@@ -98,7 +98,7 @@ export default function(component) {
     const m = moves[e.key];
     if (!m) return;
     e.preventDefault();
-    w = clamp(w.map((x, k) => x + 0.05 * m[k]));
+    w = clamp(w.map((x, k) => x + 0.06 * m[k])); // more than half a slider's step, into which it is rounded
     draw();
     clearTimeout(sending);
     sending = setTimeout(() => setTriggerValue('weights', w), 150);

@@ -126,7 +126,7 @@ def _asking(found: Data) -> None:
     st.chat_input("Ask anything, then move a slider", key="ask", on_submit=_asked, args=(found.run,))
     with st.container(horizontal=True, vertical_alignment="center", key="explore_asking"):
         st.selectbox(
-            "A prompt of the run", [p.text for p in _examples(str(found.run.path))], index=None, key="example",
+            "A prompt of the run", _examples(found.run), index=None, key="example",
             placeholder="Or one of the run's prompts", label_visibility="collapsed", on_change=_picked,
             args=(found.run,),
         )  # fmt: skip
@@ -142,13 +142,12 @@ def _length(found: Data) -> int:
 
 def _asked(run: Run) -> None:
     if text := (st.session_state["ask"] or "").strip():
-        known = {p.text: p for p in _examples(str(run.path))}
-        _want(known.get(text) or Prompt("asked", text, "asked"))
+        _want(_prompts(str(run.path)).get(text) or Prompt("asked", text, "asked"))
 
 
 def _picked(run: Run) -> None:
     if text := st.session_state["example"]:
-        _want(next(p for p in _examples(str(run.path)) if p.text == text))
+        _want(_prompts(str(run.path))[text])
 
 
 def _want(prompt: Prompt) -> None:
@@ -179,8 +178,13 @@ def _job(found: Data) -> Job | None:
     return job if path == str(found.run.path) else None
 
 
-@st.cache_data(show_spinner=False)
-def _examples(path: str) -> list[Prompt]:
+def _examples(run: Run) -> list[str]:
     """The run's validation prompts."""
+    return [text for text, prompt in _prompts(str(run.path)).items() if prompt.split == "validation"]
+
+
+@st.cache_data(show_spinner=False)
+def _prompts(path: str) -> dict[str, Prompt]:
+    """The run's prompts by their text, with the answers that objectives know."""
     file = Run.open(path).path / "prompts.parquet"
-    return [p for p in read_prompts(file) if p.split == "validation"] if file.is_file() else []
+    return {p.text: p for p in read_prompts(file)} if file.is_file() else {}

@@ -1,6 +1,6 @@
 """How quickly the explorer answers: a real server, a real browser, a run's real model.
 
-A slider is moved by its arrow key; what counts is when the page shows the new prediction, and when the chosen policy's
+A slider is moved by its arrow key, always to weights that were not there before; what counts is when the page shows the new prediction, and when the chosen policy's
 first new words stand on it. Pages are switched by their links.
 """
 
@@ -35,6 +35,7 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", 
 PROMPT = "What is the capital of Niger?"
 BUDGET = {"prediction": 0.3, "first token": 1.5, "page": 1.0}
 """Seconds that the median may take."""
+SLIDERS = "[class*=st-key-w_] input[type=range]"
 PAGES = ("Frontier", "Priorities", "Duel", "Sweep", "Export", "Explore")
 
 
@@ -98,11 +99,12 @@ def bench_explorer(run: Run, repeats: int, say: Callable[[str], None]) -> dict[s
         page.set_default_timeout(60_000)
         page.goto(f"{address}/explore")
         settled(page)
+        page.locator(SLIDERS).last.wait_for(state="attached")
         say("slider to prediction")
         seconds = {"prediction": [_to_prediction(page, i) for i in range(repeats)]}
         say("slider to the first token of the new policy")
         _ask(page)
-        seconds["first token"] = [_to_token(page, i) for i in range(repeats)]
+        seconds["first token"] = [_to_token(page, repeats + i) for i in range(repeats)]
         say("page to page")
         page.get_by_test_id("stChatInputTextArea").wait_for()
         seconds["page"] = [_to_page(page, PAGES[i % len(PAGES)]) for i in range(repeats)]
@@ -140,8 +142,13 @@ def _wait_for(address: str, process: subprocess.Popen[bytes], log: Path) -> None
 
 
 def _move(page: Page, turn: int) -> None:
-    """One step of the first slider, to and fro so that it never meets its end."""
-    page.locator("[data-testid=stSlider] input[type=range]").first.press("ArrowLeft" if turn % 2 else "ArrowRight")
+    """One step of a slider to weights that were not there before, so that nothing is remembered.
+
+    Each slider in turn goes five steps up from the middle, then each five steps down.
+    """
+    sliders = page.locator(SLIDERS)
+    lap, k = divmod(turn // 5, sliders.count())
+    sliders.nth(k).press("ArrowLeft" if lap % 2 else "ArrowRight")
 
 
 def _to_prediction(page: Page, turn: int) -> float:

@@ -113,8 +113,9 @@ def best(
     in a hollow of the front; at a corner of the simplex it is the best of that objective.
 
     The winner of a search over predictions is partly the luckiest of them. Two things are held against that: means
-    are regressed to the trend, also where something was measured; and the winner must beat the best measured soup by
-    more than the standard deviation of its own trend, else the measured one is returned.
+    are regressed to the trend, also where something was measured; and the answer lies between the best measured soup
+    and the winner, at the winner only where that is better by more than the standard deviation of its own trend, and
+    else in proportion. So it also moves with the weights instead of standing still and jumping.
 
     Args:
         surrogate: of the objectives, normalised, to maximise.
@@ -126,7 +127,7 @@ def best(
         violation: predicted violation of the constraints.
 
     Returns:
-        (K,), within the box or measured.
+        (K,), within the box where the best measured soup is.
     """
     from scipy.optimize import differential_evolution
 
@@ -160,7 +161,9 @@ def best(
     )
     _, std = surrogate.predict(found[None], noise=False)
     doubt = float(np.max(w * std[0]))
-    return favourite if at_measured.min() - distance(found[None])[0] < doubt else np.asarray(found)
+    gain = float(at_measured.min() - distance(found[None])[0])
+    trust = np.clip(gain / doubt, 0.0, 1.0) if doubt > 0 else float(gain > 0)
+    return np.asarray((favourite + trust * (found - favourite)).round(DIGITS))
 
 
 def _bred(surrogate: Surrogate, box: tuple[float, float], seed: int, violation: Violation | None) -> Floats:

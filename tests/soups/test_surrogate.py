@@ -126,3 +126,16 @@ def test_coverage_is_the_share_within_the_interval():
     assert half_width(0.9) == pytest.approx(1.6449, abs=1e-4)
     values = np.array([[0.0], [1.6], [1.7], [-1.7]])
     np.testing.assert_allclose(coverage(values, np.zeros((4, 1)), np.ones((4, 1))), [0.5])
+
+
+def test_predictions_are_those_of_sklearn_itself():
+    land = Landscape(3, 0)
+    x = soups(3, 20, 0)
+    new = soups(3, 50, 1)
+    fitted = Surrogate.fit(x, land.measure(x), 0)
+    mean, std = fitted.predict(new)
+    for k, model in enumerate(fitted.models):
+        own_mean, own_std = model.predict(new, return_std=True)
+        np.testing.assert_allclose(mean[:, k], own_mean, rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(std[:, k], own_std * fitted.widening[k], rtol=1e-6)
+    np.testing.assert_allclose(fitted.mean(new), mean, rtol=1e-12)
