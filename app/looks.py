@@ -91,6 +91,7 @@ def page_css(look: Look) -> str:
 [data-testid=stMainBlockContainer]{{padding-top:4.4rem;padding-bottom:3rem;max-width:1240px}}
 [data-testid=stMainBlockContainer] *{{font-variant-numeric:tabular-nums}}
 [data-testid=stCaptionContainer]{{opacity:1;color:{look.muted}}}
+[data-testid=stBaseButton-primary],[data-testid=stBaseButton-primaryFormSubmit]{{color:{look.background}}}
 .mute{{color:{look.muted}}}
 .answer{{white-space:pre-wrap;overflow-wrap:anywhere;line-height:1.6}}
 .said{{color:{look.muted};white-space:pre-wrap;overflow-wrap:anywhere}}
