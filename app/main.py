@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 
 import streamlit as st
 
@@ -52,7 +53,7 @@ def _run(root: Path, preferred: str | None) -> Run | None:
     return Run.open(root / chosen)
 
 
-def _page(module: object, run: Run | None) -> None:
+def _page(module: ModuleType, run: Run | None) -> None:
     """One page beneath the choice of the run; what a user can put right is one line, not a traceback."""
     st.html(looks.page_css(look()))
     if run is None:

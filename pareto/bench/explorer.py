@@ -1,7 +1,7 @@
 """How quickly the explorer answers: a real server, a real browser, a run's real model.
 
-A slider is moved by its arrow key, always to weights that were not there before; what counts is when the page shows the new prediction, and when the chosen policy's
-first new words stand on it. Pages are switched by their links.
+A slider is moved by its arrow key, always to weights that were not there before; what counts is when the page shows
+the new prediction, and when the chosen policy's first new words stand on it. Pages are switched by their links.
 """
 
 from __future__ import annotations
