@@ -65,7 +65,7 @@ def _body(found: Data, frame: Frame) -> None:
     rival = _rival(found, frame)
     with st.container(border=True, key="charts"):
         _charts(scene, view, scores, rival[1] if rival else [])
-        st.html(legend(scene, st.session_state["with"] if rival and rival[1] and view == VIEWS[0] else None))
+        st.html(legend(scene, _other() if rival and rival[1] and view == VIEWS[0] else None))
         st.caption(_note(found, split, bool(excluded)))
     if chosen:
         policy_card(found, chosen, scores, measured, excluded)
@@ -158,10 +158,15 @@ def _every_reason(found: Data) -> dict[str, str] | None:
     return _excluded(found) if place.rules(found) and found.candidates is not None else None
 
 
+def _other() -> str | None:
+    """The run to compare with; what a link asks for counts before the choice beneath the charts is drawn."""
+    name: str | None = st.session_state.get("with") or st.query_params.get("with")
+    return name
+
+
 def _rival(found: Data, frame: Frame) -> tuple[Comparison | str, list[data.Row]] | None:
     """The run to compare with, if one is chosen: the comparison or why there is none, and its front's rows."""
-    name = st.session_state.get("with") or st.query_params.get("with")
-    root = found.run.path.parent
+    name, root = _other(), found.run.path.parent
     if name not in data.runs(root) or name == found.run.path.name:
         return None
     other = Run.open(root / str(name))

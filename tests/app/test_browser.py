@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import shutil
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -218,6 +219,14 @@ def test_two_people_at_once_hear_their_own_mixes(smoke_app: str, visit: Visit) -
     for page in together:
         ask(page, "Tell me a story.")
     assert [answered(page) for page in together] == alone
+
+
+def test_a_link_compares_two_runs(smoke_root: Path, serve: Serve, visit: Visit, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        shutil.copytree(smoke_root / "smoke", tmp_path / "runs" / name)
+    page = visit(f"{serve(tmp_path / 'runs')}/?run=one&with=two&spread=Ellipses")
+    page.locator(".st-key-growth").wait_for()
+    assert "two" in page.locator(".st-key-rival").inner_text()
 
 
 HOSTILE = (
