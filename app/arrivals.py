@@ -34,13 +34,18 @@ def card(progress: Progress, running: bool, look: Look) -> str:
         look: of the theme.
     """
     state = state_of(progress, running)
+    task = progress.task if running else None
     asked = progress.trials + progress.soups_asked
     done = progress.trained + min(progress.soups, progress.soups_asked)
+    if task is not None and task.asked:
+        done, asked = min(task.done, task.asked), task.asked
     share = 100 * done / asked if asked else 0.0
     facts = [("policies", f"{progress.trained} of {progress.trials}")]
     if progress.soups_asked:
         facts.append(("soups", f"{progress.soups} of {progress.soups_asked}"))
-    facts.append(("last sign of life", f"{ago(progress.quiet)} ago"))
+    # Between two results there can be minutes in which a process that works writes nothing.
+    sign = "last result" if running and progress.leader is not None else "last sign of life"
+    facts.append((sign, f"{ago(progress.quiet)} ago"))
     if running and progress.remaining is not None:
         facts.append(("policies left", f"about {ago(progress.remaining)}"))
     if running and progress.leader is not None:
@@ -48,7 +53,7 @@ def card(progress: Progress, running: bool, look: Look) -> str:
     if progress.hypervolumes:
         facts.append(("hypervolume", f"{progress.hypervolumes[-1]:.2f}"))
     words = {
-        "Running": progress.phase,
+        "Running": task.words if task else progress.phase,
         "Finished": "the front is measured on test",
         "Stopped": f"it was {progress.phase}; nothing that was made is lost",
     }[state]

@@ -40,7 +40,9 @@ class Data:
     candidates: Candidates | None
     """The policies that can be chosen; ``None`` where there is none yet."""
     outlook: Outlook | None
-    """Predictions; ``None`` where too little is measured."""
+    """Predictions; ``None`` where too little is measured, or for what ``trouble`` says."""
+    trouble: str = ""
+    """Why the run's map does not predict; empty where it does, and where there is none."""
 
     def row(self, point: str) -> Row | None:
         """A policy by its id, on test where it is measured there."""
@@ -74,10 +76,12 @@ def _load(path: str, when: tuple[float, ...]) -> Data:
         candidates = Candidates.of(run)
     except ParetoError:
         candidates = None
+    outlook, trouble = None, ""
     try:
         outlook = Outlook.of(run)
-    except ParetoError:
-        outlook = None
+    except ParetoError as e:
+        if (run.path / FILE).is_file():
+            trouble = str(e)
     return Data(
         run,
         names,
@@ -87,6 +91,7 @@ def _load(path: str, when: tuple[float, ...]) -> Data:
         point_rows(run, frame, "validation"),
         candidates,
         outlook,
+        trouble,
     )
 
 

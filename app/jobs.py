@@ -93,6 +93,16 @@ class Job:
             return ""
         return "\n".join(_CONTROL.sub("", text.replace("\r", "\n")).rstrip().split("\n")[-lines:])
 
+    def ending(self) -> str:
+        """How it ended, for people; of one that did not do what it was started for."""
+        last = self.tail(1)
+        if last.startswith("pareto: "):
+            return last.removeprefix("pareto: ")
+        if "Traceback (most recent call last)" in self.tail(400):
+            return f"it ended with an error: {last}"
+        killed = f"killed by signal {-self.code}" if self.code is not None and self.code < 0 else "killed?"
+        return f"it ended without finishing ({killed})"
+
     def stop(self) -> None:
         """Interrupt it as ctrl-C does; what does not end is told to terminate, then killed. Returns at once."""
         process = self.process()

@@ -9,7 +9,7 @@ from types import ModuleType
 
 import streamlit as st
 
-from app import data, looks, place
+from app import data, links, looks, place
 from app.notices import notice
 from app.theme import look
 from app.views import duel, explore, export, frontier, priorities, start, sweep
@@ -47,9 +47,12 @@ def _run(root: Path, preferred: str | None) -> Run | None:
         return None
     first = preferred if preferred in names else names[0]
     chosen = place.get("run")
-    if chosen not in names:  # none yet, or taken away meanwhile
-        chosen = first
+    if not chosen:
         place.put("run", first)
+        return Run.open(root / first)
+    if chosen not in names:  # a broken link, or taken away meanwhile
+        links.another_run(chosen, first)
+        chosen = first
     return Run.open(root / chosen)
 
 
@@ -60,6 +63,8 @@ def _page(module: ModuleType, run: Run | None) -> None:
         start.page(Path(st.session_state["root"]))
         return
     place.keep_address()
+    if module is not explore:
+        place.keep_weights(run.recipe.names)
     try:
         with st.container(horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute"):
             st.title(module.TITLE, anchor=False)
@@ -67,6 +72,10 @@ def _page(module: ModuleType, run: Run | None) -> None:
             # Not bound to the address: every page has this widget, and a change of page would forget it.
             st.session_state["run"] = run.path.name
             st.selectbox("Run", names, key="run", width=220, label_visibility="collapsed", on_change=_other_run)
+        links.check(run)
+        links.tell(module.TITLE, run)
+        if module is export and (trouble := data.load(run).trouble):
+            notice(trouble, key="map_trouble")
         module.page(run)
     except ParetoError as e:
         notice(str(e), key="trouble")

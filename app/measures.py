@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,7 +15,7 @@ from pareto.front.frame import Frame
 from pareto.front.indicators import hypervolume
 from pareto.front.statistics import Interval, paired_difference, resample_means
 from pareto.frontier import per_prompt, select
-from pareto.records import Split
+from pareto.records import Point, Split
 from pareto.store.points import load_points
 from pareto.store.run import Run
 from pareto.store.tables import read_scores
@@ -69,18 +68,34 @@ class Table:
         return {name: paired_difference(a[:, k], b[:, k]) for k, name in enumerate(self.frame.objectives)}
 
 
-def growth(run: Run, frame: Frame) -> tuple[list[tuple[str, float]], float]:
-    """Hypervolume on validation after each policy, in the order in which the run measured them, and the base's."""
-    points = {p.id: p for p in load_points(run) if p.split == "validation"}
-    base = points.pop("base", None)
-    order = [name for name in _logged(run) if name in points]
-    order += sorted(points.keys() - set(order), key=lambda name: (points[name].trial or 0, name))
-    values = frame.normalise([[points[n].mean[o] for o in frame.objectives] for n in order]) if order else np.empty(0)
-    own = frame.normalise([[base.mean[o] for o in frame.objectives]]) if base else np.empty((0, len(frame.objectives)))
-    known = [np.vstack([own, values[: i + 1]]) for i in range(len(order))]
-    return [(n, hypervolume(v, frame.reference)) for n, v in zip(order, known, strict=True)], hypervolume(
-        own, frame.reference
-    )
+def made_order(points: Sequence[Point]) -> list[Point]:
+    """The base, the trials by number, the sweep's soups, then what came after them by name and number."""
+
+    def key(p: Point) -> tuple[bool, bool, int, str, int]:
+        stem, _, number = p.id.rpartition("-")
+        order = int(number) if number.isdigit() else 0
+        return (p.kind != "base", p.trial is None, p.trial or 0, {"soup": "0"}.get(stem, stem), order)
+
+    return sorted(points, key=key)
+
+
+def growth(points: Sequence[Point], frame: Frame) -> tuple[list[tuple[str, float]], float]:
+    """Hypervolume on validation after each policy, and the base's; the base counts among no policies.
+
+    Args:
+        points: of a run, whatever their split.
+        frame: of the run.
+
+    Returns:
+        Policy's id and the hypervolume with it, as ``made_order`` has them; the base's own.
+    """
+    known = made_order([p for p in points if p.split == "validation"])
+    values = frame.normalise(np.array([[p.mean[n] for n in frame.objectives] for p in known]).reshape(len(known), -1))
+    own = np.array([p.kind == "base" for p in known], dtype=bool)
+    names = [p.id for p in known if p.kind != "base"]
+    policies = values[~own]
+    steps = [(name, hypervolume(policies[: k + 1], frame.reference)) for k, name in enumerate(names)]
+    return steps, hypervolume(values[own], frame.reference)
 
 
 @dataclass(frozen=True)
@@ -146,18 +161,3 @@ def _mean(scores: Floats) -> Floats:
 
 def _prompts(run: Run, table: str) -> Sequence[str]:
     return read_scores(run.scores / f"{table}.parquet").prompt_ids
-
-
-def _logged(run: Run) -> list[str]:
-    """Points in the order of the log, each once."""
-    if not run.log_path.exists():
-        return []
-    seen: dict[str, None] = {}
-    for line in run.log_path.read_text(encoding="utf-8").splitlines():
-        try:
-            name = json.loads(line).get("point")
-        except (ValueError, AttributeError):  # the last line may be half written
-            continue
-        if isinstance(name, str):
-            seen.setdefault(name)
-    return list(seen)

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Callable
+from functools import wraps
+from typing import ParamSpec
 
 import streamlit as st
 
 from app.theme import look
+from pareto.errors import ParetoError
+
+Drawn = ParamSpec("Drawn")
 
 
 def notice(text: str, *, strong: str = "", key: str | None = None) -> None:
@@ -25,3 +31,19 @@ def notice(text: str, *, strong: str = "", key: str | None = None) -> None:
             "border-radius:6px;padding:.7rem .9rem;white-space:pre-wrap;overflow-wrap:anywhere;line-height:1.5'>"
             f"{head}{html.escape(text)}</div>"
         )
+
+
+def told(draw: Callable[Drawn, None]) -> Callable[Drawn, None]:
+    """A part of a page that says what a user can put right in one line, beneath what it has drawn.
+
+    For the body of a fragment, beneath ``st.fragment``: drawn again alone, it is out of the reach of ``main``.
+    """
+
+    @wraps(draw)
+    def drawn(*args: Drawn.args, **kwargs: Drawn.kwargs) -> None:
+        try:
+            draw(*args, **kwargs)
+        except ParetoError as e:
+            notice(str(e), key="trouble")
+
+    return drawn

@@ -18,7 +18,7 @@ from pareto.choice.standing import standing
 from pareto.config import Level
 from pareto.errors import ParetoError
 from pareto.simplex import parse_numbers
-from pareto.soups.members import members
+from pareto.soups.members import LARGEST, members
 from pareto.store.run import Run
 
 STEPS = 10
@@ -75,6 +75,13 @@ def keep_address() -> None:
             del st.query_params[name]
 
 
+def keep_weights(names: Sequence[str]) -> None:
+    """Write the sliders into the address of a page that has none: Explore's own are bound to it."""
+    for name, value in sliders(names).items():
+        if value != MIDDLE:
+            st.query_params[f"w_{name}"] = str(value)
+
+
 def sliders(names: Sequence[str]) -> dict[str, int]:
     """What the sliders say, 0 to ``STEPS`` each; their keys are ``w_<objective>``."""
     return {name: _slider(f"w_{name}") for name in names}
@@ -122,11 +129,12 @@ def resolve(data: Data, spec: str | None) -> Policy | None:
     if not spec:
         return None
     if spec.startswith("mix:"):
+        written = spec.removeprefix("mix:")
         try:
-            mix = parse_numbers(spec.removeprefix("mix:"), "mix", "expert-a=1")
+            mix = parse_numbers(written, "mix", "expert-a=1") if written else {}
         except ParetoError:
             return None
-        if not mix.keys() <= members(data.run).keys() or not all(abs(v) <= 100 for v in mix.values()):
+        if not mix.keys() <= members(data.run).keys() or not all(abs(v) <= LARGEST for v in mix.values()):
             return None
         used = {name: value for name, value in mix.items() if value}
         label = " + ".join(f"{value:.2g} {name.removeprefix('expert-')}" for name, value in used.items()) or "base"

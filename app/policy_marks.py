@@ -98,11 +98,11 @@ def checks_html(admission: Admission, look: Look) -> str:
     """Every rule on validation and on test, and whether the policy may be used."""
     if not admission.levels:
         return f"<div style='color:{look.muted};line-height:1.6'>No priorities are in force: nothing to check.</div>"
-    head = "Kept" if admission.kept else "Not kept" if admission.measured else "Not known yet"
+    head = "Kept" if admission.kept else "Not kept" if admission.measured else "Not known: it is not measured"
     lines = f"<div style='font-weight:620;margin-bottom:.5rem' data-kept='{str(admission.kept).lower()}'>{head}</div>"
     lines += f"<code style='overflow-wrap:anywhere;color:{look.muted}'>{escape(format_levels(admission.levels))}</code>"
     if not admission.measured:
-        return lines + f"<div style='margin-top:.6rem;line-height:1.5'>{escape(admission.reason)}</div>"
+        return lines
     for check in admission.checks:
         lines += _check("validation:", bool(check["passed"]), check["text"], look)
     test = admission.confirmation

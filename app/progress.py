@@ -6,7 +6,9 @@ Free of Streamlit; imports neither torch nor Optuna.
 from __future__ import annotations
 
 import json
+import re
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
@@ -14,12 +16,13 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import numpy as np
-
+from app.jobs import Job
+from app.measures import growth, made_order
 from pareto.front.frame import Frame
-from pareto.front.indicators import hypervolume
 from pareto.frontier import read_frame
 from pareto.records import Point
+from pareto.simplex import parse_numbers
+from pareto.soups.frontier_map import FILE
 from pareto.store.points import load_points
 from pareto.store.run import Run
 
@@ -28,8 +31,21 @@ QUIET = 20.0
 UNSEEN = 180.0
 """The same where locks cannot be seen: in PostgreSQL, or on a system that does not list them."""
 LOCKS = Path("/proc/locks")
+SOUP = re.compile(r"map-\d+")
+SOUPS = 40
+"""Soups that ``pareto map`` measures where nothing else is asked."""
 RECENT = 5
 """The remaining time follows from so many of the latest policies."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """A map or a measurement under way."""
+
+    words: str
+    done: int = 0
+    asked: int = 0
+    """0: nobody knows of how many."""
 
 
 @dataclass(frozen=True)
@@ -61,22 +77,25 @@ class Progress:
     """``None`` before the base policy is measured."""
     hypervolumes: tuple[float, ...]
     """Of the policies so far, after each of ``points`` but the base, in base standard deviations."""
+    task: Task | None
+    """What runs that is not the sweep itself."""
 
     @classmethod
-    def of(cls, run: Run, now: float | None = None) -> Progress:
+    def of(cls, run: Run, now: float | None = None, job: Job | None = None) -> Progress:
         """Read a run's folder.
 
         Args:
             run: the run.
             now: seconds since 1970; default: the clock's.
+            job: that works on the run at the moment, where an app started it.
         """
         now = time.time() if now is None else now
         recipe, log = run.recipe, events(run)
         finished = (run.path / "front.json").is_file()
-        leader = holder(run)
-        quiet = max(now - _last_sign(run.path), 0.0)
+        leader, lock = holder(run) or (job.pid if job else None, "")
+        quiet = max(now - max(_last_sign(run.path), _written(job.log) if job else 0.0), 0.0)
         measured = load_points(run)
-        points = sorted((p for p in measured if p.split == "validation"), key=_made)
+        points = made_order([p for p in measured if p.split == "validation"])
         trained = sum(p.kind in ("expert", "trained") for p in points)
         soups = sum(p.id.startswith("soup-") for p in points)
         named = {str(e.get("name")) for e in log if e["event"] == "phase"}
@@ -88,6 +107,8 @@ class Progress:
             phase, soups_asked = "finished", soups
         left = max(recipe.driver.trials - trained, 0)
         pace = None if finished else _pace(log)
+        frame = read_frame(run) if (run.path / "frame.json").is_file() else None
+        words = job.words if job else ("map",) if lock == "map.lock" else ()
         return cls(
             finished=finished,
             running=leader is not None or (not finished and quiet < _patience(run, pace)),
@@ -101,8 +122,9 @@ class Progress:
             remaining=pace * left if pace is not None and left else None,
             failures=tuple(f"trial {e.get('trial')}: {e.get('reason')}" for e in log if e["event"] == "trial failed"),
             points=tuple(points),
-            frame=read_frame(run) if (run.path / "frame.json").is_file() else None,
-            hypervolumes=_hypervolumes(run, points),
+            frame=frame,
+            hypervolumes=tuple(value for _, value in growth(points, frame)[0]) if frame else (),
+            task=_task(words, [e for e in log if job is None or _when(e) >= job.born], measured),
         )
 
 
@@ -119,21 +141,61 @@ def events(run: Run) -> list[dict[str, Any]]:
     return found
 
 
-def holder(run: Run) -> int | None:
-    """Pid of a process that holds one of the run's locks, where the system tells.
+def holder(run: Run) -> tuple[int, str] | None:
+    """Pid of a process that holds one of the run's locks, and the lock's file name, where the system tells.
 
     Read, never tried: whoever takes a lease for a moment only, takes it from the sweep.
     """
     if not LOCKS.is_file():
         return None
     files = [run.path / "study.lock", run.path / "map.lock", *(run.path / "leases").glob("*.lock")]
-    inodes = {str(path.stat().st_ino) for path in files if path.exists()}
+    inodes = {str(path.stat().st_ino): path.name for path in files if path.exists()}
     for line in LOCKS.read_text().splitlines():
         fields = line.split()
         # "12: FLOCK ADVISORY WRITE pid major:minor:inode start end"; a line with an arrow only waits.
-        if fields[1] == "FLOCK" and fields[5].rpartition(":")[2] in inodes:
-            return int(fields[4])
+        if fields[1] == "FLOCK" and (name := inodes.get(fields[5].rpartition(":")[2])):
+            return int(fields[4]), name
     return None
+
+
+def unfinished(run: Run, job: Job) -> bool:
+    """Whether a job that ended did not do what it was started for; one that another app started tells by its files."""
+    if job.code == 0:
+        return False
+    front, made = _written(run.path / "front.json"), _written(run.path / FILE)
+    if job.words[0] == "sweep":
+        return not front
+    if job.words[0] == "map":
+        # The map is written before the front and once more after it.
+        return made < max(job.born, front)
+    mix = mix_of(job)
+    tested = {p.id for p in load_points(run) if p.split == "test" and p.coefficients == mix}
+    return not tested
+
+
+def mix_of(job: Job) -> dict[str, float] | None:
+    """The coefficients that a job measures; ``None``: it measures none."""
+    if job.words[0] != "measure":
+        return None
+    return parse_numbers(job.words[job.words.index("--coefficients") + 1], "coefficients", "expert-a=1")
+
+
+def _task(words: Sequence[str], since: list[dict[str, Any]], measured: list[Point]) -> Task | None:
+    """What a map or a measurement does, from the log since it began and the points."""
+    done = {str(e.get("name")) for e in since if e["event"] == "phase"}
+    if words[:1] == ("measure",):
+        return Task(f"measuring a policy on {'test' if 'measure on validation' in done else 'validation'}")
+    if words[:1] != ("map",):
+        return None
+    if "fit the map" in done:
+        return Task(f"the map: measuring its front on test, {sum(p.split == 'test' for p in measured)} policies done")
+    if "measure soups" in done:
+        return Task("the map: fitting it")
+    soups = sum(p.split == "validation" and SOUP.fullmatch(p.id) is not None for p in measured)
+    if "--root" not in words:  # a terminal's, whose options nobody knows
+        return Task(f"the map: {soups} soups", soups)
+    asked = int(words[words.index("--evaluations") + 1]) if "--evaluations" in words else SOUPS
+    return Task(f"the map: {soups} of {asked} soups", soups, asked)
 
 
 def _phase(trials: int, trained: int, soups: int, soups_asked: int, done: set[str], tested: int) -> str:
@@ -148,15 +210,6 @@ def _phase(trials: int, trained: int, soups: int, soups_asked: int, done: set[st
         if name not in done:
             return words
     return "training and measuring policies"
-
-
-def _made(p: Point) -> tuple[bool, int, str, int]:
-    """Order of the points: the base, the trials by number, what came after them by name and number."""
-    stem, _, number = p.id.rpartition("-")
-    order = int(number) if number.isdigit() else 0
-    if p.kind == "base":
-        return (False, -1, "", 0)
-    return (p.trial is None, p.trial or 0, {"soup": "0"}.get(stem, stem), order)
 
 
 def _pace(log: list[dict[str, Any]]) -> float | None:
@@ -177,20 +230,12 @@ def _when(event: dict[str, Any]) -> float:
 
 def _last_sign(folder: Path) -> float:
     """When anything in the folder was written last."""
-    newest = [folder.stat().st_mtime]
-    for path in folder.rglob("*"):
-        try:
-            newest.append(path.stat().st_mtime)
-        except FileNotFoundError:  # a temporary name that is gone by now
-            continue
-    return max(newest)
+    return max(map(_written, [folder, *folder.rglob("*")]))
 
 
-def _hypervolumes(run: Run, points: list[Point]) -> tuple[float, ...]:
-    if not (run.path / "frame.json").is_file():
-        return ()
-    frame = read_frame(run)
-    means = [[p.mean[n] for n in frame.objectives] for p in points if p.kind != "base"]
-    values = frame.normalise(np.array(means).reshape(-1, len(frame.objectives)))
-    reference = np.array(frame.reference)
-    return tuple(hypervolume(values[: k + 1], reference) for k in range(len(values)))
+def _written(path: Path) -> float:
+    """When a file was written last, seconds since 1970; 0 where there is none, such as a temporary name by now."""
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import socket
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -35,6 +36,12 @@ def app(
         arguments += ["--run", run]
     paths = [str(home.parent), os.environ.get("PYTHONPATH", "")]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in paths if p)}
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        try:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
+        except OSError as e:
+            raise ParetoError(f"--host {host} --port {port}: cannot listen there: {e.strerror or e}") from None
     say(f"http://{'localhost' if host in ('127.0.0.1', '0.0.0.0') else host}:{port}  (ctrl-C ends it)")
     os.execve(
         sys.executable, [sys.executable, "-m", "streamlit", "run", str(home / "main.py"), *arguments], environment

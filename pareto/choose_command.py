@@ -53,6 +53,7 @@ def choose(
     document = choose_policy(opened, levels, wish)
     if keep:
         keep_levels(opened, levels)
+        say(f"kept for run '{opened.name}': {document['priorities'] or 'no priorities'}")
     if as_json:
         print_json(document)
     else:

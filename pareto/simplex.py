@@ -22,6 +22,10 @@ TOLERANCE = 1e-6
 """How far from 1 the sum of given weights may lie."""
 
 
+HUGE = 1e12
+"""Numbers beyond mean nothing here, and their squares overflow."""
+
+
 def check_weights(weights: Mapping[str, float], names: Sequence[str]) -> tuple[float, ...]:
     """Weights by name, checked and put in order.
 
@@ -42,9 +46,10 @@ def check_weights(weights: Mapping[str, float], names: Sequence[str]) -> tuple[f
             raise ParetoError(f"weights: {name}={weight:g} is not a finite number")
         if weight < 0:
             raise ParetoError(f"weights: {name}={weight:g} is negative; weights are 0 or more and sum to 1")
-    total = math.fsum(weights.values())
+    total = sum(weights.values())
     if abs(total - 1) > TOLERANCE:
-        raise ParetoError(f"weights: {format_weights(list(weights.values()), list(weights))} sums to {total:g}, not 1")
+        given = ",".join(f"{name}={weight:.3g}" for name, weight in weights.items())
+        raise ParetoError(f"weights: {given} sums to {total:g}, not 1")
     return tuple(float(weights.get(name, 0.0)) for name in names)
 
 
@@ -86,12 +91,9 @@ def parse_numbers(text: str, what: str, example: str) -> dict[str, float]:
             numbers[name] = float(number)
         except ValueError:
             raise ParetoError(f"{what}: '{number}' in '{part.strip()}' is not a number") from None
+        if HUGE < abs(numbers[name]) < math.inf:
+            raise ParetoError(f"{what}: '{number}' in '{part.strip()}' is out of range")
     return numbers
-
-
-def format_weights(w: Sequence[float], names: Sequence[str]) -> str:
-    """Weights as `parse_weights` reads them, to three significant digits and without the zeros."""
-    return ",".join(f"{name}={weight:.3g}" for name, weight in zip(names, w, strict=True) if weight != 0)
 
 
 def corners(m: int) -> Array:

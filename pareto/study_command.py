@@ -66,10 +66,11 @@ def study_table(results: list[Result], agreement: Agreement) -> str:
         results: of people, and of all together (``person`` is ``None``) at the end, if wanted.
         agreement: between people.
     """
-    rows = [["", *results[0].weights, "answers", "take", "probability"]]
+    rows = [["", *results[0].weights, "answers", "leads", "probability"]]
     for r in results:
         weights = [f"{w:.2f} ({r.low[name]:.2f}–{r.high[name]:.2f})" for name, w in r.weights.items()]
-        rows.append([_who(r), *weights, f"{r.duels} of {r.answered}", r.best, f"{r.p_best:.0%}"])
+        lead = [r.best, f"{r.p_best:.0%}"] if r.duels else ["–", "–"]  # the prior prefers nobody
+        rows.append([_who(r), *weights, f"{r.duels} of {r.answered}", *lead])
     widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
     lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]
     note = "weights per base standard deviation, with 90 % intervals; answers that say something, of all"

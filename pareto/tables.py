@@ -50,7 +50,7 @@ def front_table(document: dict[str, Any]) -> str:
     for point, gain in document["expert_gains"].items():
         z = gain["difference"] / gain["se"] if gain["se"] else float("inf")
         lines.append(
-            f"{point} beats the base on its own objective by {gain['difference']:+.3f} ± {gain['se']:.3f} "
+            f"{point} against the base on its own objective: {gain['difference']:+.3f} ± {gain['se']:.3f} "
             f"({z:.1f} standard errors, {gain['prompts']} prompts)"
         )
     return "\n".join(line.rstrip() for line in lines)

@@ -130,3 +130,47 @@ def test_a_search_sees_how_far_from_each_threshold_a_policy_is(run: Run) -> None
     assert spare == pytest.approx(-0.1 / scale["vowels"])
     surely = parse_levels(f"vowels>={mean - 1e-6!r}", run.recipe.names)
     assert 0 < violations(run, point.id, surely, 1)[0] < violations(run, point.id, surely, 40)[0]
+
+
+@pytest.mark.parametrize(
+    ("words", "match"),
+    [
+        (["measure", "--coefficients", "expert-vowels=1e9"], "expert-vowels=1e+09 is out of range; from -100 to 100"),
+        (["choose", "--weights", "vowels=1e308,digits=1e308"], "out of range"),
+        (["choose", "--reference", "vowels=1e308"], "out of range"),
+        (["choose", "--priorities", "vowels>=1e308"], "is not a number"),
+        (["chat", "Hello", "--weights", "vowels=0"], "vowels=0 sums to 0, not 1"),
+    ],
+)
+def test_numbers_beyond_all_sense_are_refused(forge: Forge, run: Run, words: list[str], match: str) -> None:
+    ended = forge.run(words[0], run.path, *words[1:])
+    assert ended.code == 2
+    assert match in ended.err
+    assert len(ended.err.strip().splitlines()) == 1
+
+
+def test_a_folder_that_cannot_be_written_is_one_clear_line(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    import errno
+    import os
+
+    from pareto.choice.standing import keep
+    from pareto.errors import ParetoError
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(os, "replace", refuse)  # as on a read-only disk: root writes everywhere else
+    with pytest.raises(ParetoError, match=r"priorities.json: cannot be written: Read-only file system"):
+        keep(run, ())
+
+
+def test_an_address_that_cannot_be_listened_on_is_one_clear_line(forge: Forge, run: Run) -> None:
+    import socket
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        ended = forge.run("app", run.path, "--port", str(taken.getsockname()[1]))
+    assert ended.code == 2
+    assert "cannot listen there" in ended.err
+    assert len(ended.err.strip().splitlines()) == 1

@@ -259,7 +259,7 @@ def test_the_table_marks_the_front_and_what_is_measured_on_validation_only(full)
         "trial-2 (validation)": " ",
     }
     assert "hypervolume 10.50 (10.50 to 10.50); base alone 1.00 (1.00 to 1.00)" in table
-    assert "expert-cost beats the base on its own objective by +3.000" in table
+    assert "expert-cost against the base on its own objective: +3.000" in table
 
 
 def test_many_points_measured_on_validation_only_are_counted_in_one_line(full):

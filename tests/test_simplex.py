@@ -55,12 +55,6 @@ def test_malformed_weights_are_refused_with_what_is_wrong(text, message):
     assert message in str(error.value)
 
 
-def test_formatted_weights_can_be_typed_back():
-    text = simplex.format_weights((0.125, 0.0, 0.875), NAMES)
-    assert text == "harmless=0.125,helpful=0.875"
-    assert simplex.parse_weights(text, NAMES) == (0.125, 0.0, 0.875)
-
-
 def test_das_dennis_is_every_multiple_of_the_partition():
     thirds = {(a / 3, b / 3, (3 - a - b) / 3) for a in range(4) for b in range(4 - a)}
     got = simplex.das_dennis(3, 3)

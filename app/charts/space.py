@@ -129,7 +129,9 @@ def triangle(scene: Scene, corners: Sequence[int], colour: int, height: int = 52
                 hoverinfo="skip",
                 showlegend=False,
             )
-    side = {"gridcolor": scene.look.line, "linecolor": scene.look.pale, "nticks": 4, "tickfont": {"size": 11}}
+    # None at the corners, where those of two sides and a name would lie on each other.
+    ticks = {"tickvals": [0.25, 0.5, 0.75], "tickfont": {"size": 11, "color": scene.look.muted}}
+    side = {"gridcolor": scene.look.line, "linecolor": scene.look.pale, **ticks}
     names = [html.escape(scene.names[k]) for k in corners]
     bar = {
         "title": {"text": title, "side": "right", "font": {"size": 13}},

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
+from contextlib import suppress
 from html import escape
-from pathlib import Path
 
 import streamlit as st
 
@@ -13,9 +12,10 @@ from app import data as pages
 from app import place
 from app.duelling import NOW, Question, drop, question, undo, vote
 from app.engine import engine
-from app.notices import notice
+from app.notices import notice, told
 from app.theme import look
-from app.weights_marks import sliders, weights_html
+from app.views.duel_advice import advice
+from app.weights_marks import weights_html
 from pareto.choice.user_study.duels import FILE, Answer, check_person
 from pareto.choice.user_study.result import Result
 from pareto.choice.user_study.study import Study
@@ -34,13 +34,20 @@ def page(run: Run) -> None:
     if data.frame is None or len(data.validation) < 3:
         notice("Two policies have to be measured before they can be compared; see Sweep.", key="duel_empty")
         return
-    person = st.session_state.get("duel_name")
+    person = _person()
     if person is None:
         _who(run)
         return
-    rules = place.rules(data)
-    study = _study(str(run.path), pages.stamp(run), _allowed(data, rules))
-    st.fragment(_duels)(run, study, person)
+    kept = _kept(data)
+    study = _study(str(run.path), pages.stamp(run), _allowed(data, kept))
+    out = frozenset() if kept is None else frozenset(study.ids) - kept
+    if out:
+        notice(
+            "Fewer than two policies keep the priorities in force, so these duels are over all policies. The weights "
+            "count all the same; a policy that is out of reach cannot be taken.",
+            key="duel_out_of_reach",
+        )
+    st.fragment(told(_duels))(run, study, person, out)
 
 
 @st.cache_resource(show_spinner=False, max_entries=8)
@@ -48,16 +55,35 @@ def _study(path: str, when: tuple[float, ...], points: tuple[str, ...] | None) -
     return Study.open(Run.open(path), points)
 
 
-def _allowed(data: pages.Data, rules: str) -> tuple[str, ...] | None:
+def _kept(data: pages.Data) -> frozenset[str] | None:
+    """The policies that keep the priorities in force; ``None``: there are no priorities, or none to judge."""
+    rules = place.rules(data)
+    return frozenset(pages.verdict(data, rules).kept) if rules and data.candidates is not None else None
+
+
+def _allowed(data: pages.Data, kept: frozenset[str] | None) -> tuple[str, ...] | None:
     """Those of the front and the experts that keep the priorities; ``None``: all, where fewer than two do."""
-    if not rules or data.candidates is None:
+    if kept is None:
         return None
-    kept = set(pages.verdict(data, rules).kept)
     found = tuple(r["id"] for r in data.validation if r["id"] in kept and (r["on_front"] or r["kind"] == "expert"))
     return found if len(found) > 1 else None
 
 
 # -- who answers -----------------------------------------------------------------------------------------------------
+
+
+def _person() -> str | None:
+    """Whoever began in this session, else whom the address names: reloading the page goes on."""
+    named = st.query_params.get("person")
+    if named and "duel_name" not in st.session_state:
+        with suppress(ParetoError):
+            st.session_state["duel_name"] = check_person(named)
+    person: str | None = st.session_state.get("duel_name")
+    if person:
+        st.query_params["person"] = person
+    elif named:
+        del st.query_params["person"]
+    return person
 
 
 def _who(run: Run) -> None:
@@ -84,18 +110,13 @@ def _who(run: Run) -> None:
         st.rerun()
 
 
-def _leave() -> None:
-    st.session_state["duel_name"] = None
-    drop()
-
-
 # -- one question after the other ------------------------------------------------------------------------------------
 
 
-def _duels(run: Run, study: Study, person: str) -> None:
-    told = st.session_state.pop("duel_told", None)
-    if told:
-        st.toast(told, icon=":material/info:")
+def _duels(run: Run, study: Study, person: str, out: frozenset[str]) -> None:
+    done = st.session_state.pop("duel_told", None)
+    if done:
+        st.toast(done, icon=":material/info:")
     live = st.session_state.get("duel_live") == LIVE
     try:
         asked = question(study, person, live)
@@ -104,12 +125,12 @@ def _duels(run: Run, study: Study, person: str) -> None:
     else:
         busy = asked.job is not None and asked.job.busy
         if busy:
-            st.fragment(run_every=POLL)(_ask)(asked, busy)
+            st.fragment(run_every=POLL)(told(_ask))(asked, busy)
         else:
             _ask(asked, busy)
     # No toggle: it is a text field to the browser, and while one has the focus no letter is a shortcut.
     st.segmented_control("Answers", [MEASURED, LIVE], default=MEASURED, required=True, key="duel_live", help=_LIVE_HELP)
-    _learned(run, study, person)
+    _learned(run, study, person, out)
 
 
 _LIVE_HELP = (
@@ -178,7 +199,7 @@ def _silence(asked: Question) -> str:
 # -- what follows ----------------------------------------------------------------------------------------------------
 
 
-def _learned(run: Run, study: Study, person: str) -> None:
+def _learned(run: Run, study: Study, person: str, out: frozenset[str]) -> None:
     whom = st.session_state.get("duel_whose", "Mine")
     result = _result(
         str(run.path), pages.stamp(run), _answers(run), tuple(study.ids), None if whom == "Everyone" else person
@@ -195,56 +216,7 @@ def _learned(run: Run, study: Study, person: str) -> None:
         st.html(weights_html(result, look()))
         st.caption("Share of each objective, with a 90 % interval: the pale bar is what the answers still allow.")
     with right, st.container(border=True, key="duel_best", height="stretch"):
-        _advice(study, result, person)
-
-
-def _advice(study: Study, result: Result, person: str) -> None:
-    colours = look()
-    skipped = result.answered - result.duels
-    counted = ("1 duel" if result.duels == 1 else f"{result.duels} duels") + (
-        f", {skipped} more without a preference" if skipped else ""
-    )
-    st.html(
-        f"<div style='color:{colours.muted};font-size:.87rem'>{escape(person)} · {counted}</div>"
-        + (
-            f"<div style='font-size:1.25rem;font-weight:620;margin:.35rem 0;overflow-wrap:anywhere' "
-            f"data-role='best'>{escape(result.best)} "
-            f"<span class='mute' style='font-weight:400;font-size:1rem'>best with {result.p_best:.0%}</span></div>"
-            if result.duels
-            else ""
-        )
-        + f"<div style='line-height:1.55' data-stop='{str(result.stop).lower()}'>{escape(result.text)}</div>"
-        f"<div style='color:{colours.muted};line-height:1.55;margin-top:.6rem'>Between people: "
-        f"{escape(study.agreement().text)}.</div>"
-    )
-    if study.torn:
-        notice(f"{study.torn} lines of the answers' file cannot be read and are left out.")
-    none = result.duels == 0
-    with st.container(horizontal=True, key="duel_actions"):
-        st.button(
-            "Use these weights", key="duel_use", icon=":material/tune:", disabled=none, on_click=_use, args=(result,)
-        )
-        st.button(
-            "Take the best policy", key="duel_take", icon=":material/check:", disabled=none,
-            on_click=_take, args=(result.best,),
-        )  # fmt: skip
-        st.download_button(
-            "JSONL", _jsonl(study), f"{study.run.path.name}-duels.jsonl", "application/jsonl",
-            key="duel_export", icon=":material/download:", disabled=not study.duels, on_click="ignore",
-        )  # fmt: skip
-        st.button("Someone else", key="duel_leave", icon=":material/group:", on_click=_leave)
-
-
-def _use(result: Result) -> None:
-    for name, step in sliders(result.weights, place.STEPS).items():
-        st.session_state[f"w_{name}"] = step
-    place.put("policy", None)
-    st.session_state["duel_told"] = "Explore and Export now stand at these weights"
-
-
-def _take(best: str) -> None:
-    place.put("policy", best)
-    st.session_state["duel_told"] = "The best policy is the chosen one now, on every page"
+        advice(study, result, person, out)
 
 
 def _answers(run: Run) -> tuple[float, int]:
@@ -258,10 +230,3 @@ def _result(
     path: str, when: tuple[float, ...], answered: tuple[float, int], points: tuple[str, ...], person: str | None
 ) -> Result:
     return _study(path, when, points).result(person)
-
-
-def _jsonl(study: Study) -> bytes:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "duels.jsonl")
-        study.export(path)
-        return path.read_bytes()

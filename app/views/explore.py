@@ -11,7 +11,7 @@ import streamlit as st
 from app import data as run_data
 from app import looks, marks, place, ternary
 from app.data import Data, Row
-from app.notices import notice
+from app.notices import notice, told
 from app.theme import look
 from app.views import explore_answers, explore_outcome
 from pareto.soups.members import members
@@ -26,6 +26,9 @@ EQUAL, KNEE = "Equal", "Knee"
 def page(run: Run) -> None:
     """The page, or what is missing for it."""
     found = run_data.load(run)
+    if found.trouble:
+        notice(found.trouble, key="explore_trouble")
+        return
     if found.outlook is None:
         notice(
             f"Too little of '{run.name}' is measured to predict from: the base, one expert per objective and a few "
@@ -39,6 +42,7 @@ def page(run: Run) -> None:
 
 
 @st.fragment(key="explore_live")
+@told
 def _live(found: Data) -> None:
     colours = look()
     policy, pinned = place.policy(found), place.pinned(found)

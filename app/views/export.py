@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from dataclasses import replace
 
@@ -14,13 +15,16 @@ from app.data import Data
 from app.notices import notice
 from app.place import Policy
 from app.policy_marks import checks_html, mix_html, values_html
+from app.progress import mix_of, unfinished
 from app.theme import look
 from pareto.choice.admission import Admission, admit
 from pareto.choice.levels import format_levels, parse_levels
 from pareto.choice.standing import standing
+from pareto.errors import ParetoError
 from pareto.export.card import card
 from pareto.frontier import find_point
 from pareto.inference.policy import measured_as
+from pareto.models import PACKAGED, TINY, resolve
 from pareto.records import Point
 from pareto.soups.members import soup_point
 from pareto.store.files import fingerprint
@@ -101,20 +105,30 @@ def _measure(run: Run, point: Point) -> None:
     root = run.path.parent
     words = ["measure", run.path.name, "--coefficients", mix_text(point), "--root", str(root)]
     job = jobs.find(root, f"measure-{run.path.name}")
+    same = job is not None and mix_of(job) == point.coefficients
     if job is not None and job.alive:
-        st.fragment(run_every=2.0)(_measuring)(run)
+        st.fragment(run_every=2.0)(_measuring)(run, same)
         return
-    if job is not None and list(job.words) == words and job.tail(1).startswith("pareto: "):
-        notice(job.tail(1).removeprefix("pareto: "), key="export_measure_error")
+    if job is not None and same and unfinished(run, job):
+        notice(job.ending(), strong="The last try:", key="export_measure_error")
+        st.code(job.tail(8) or job.command, language=None, wrap_lines=True)
     if st.button("Measure it", icon=":material/straighten:", key="export_measure", help="On validation and on test"):
         jobs.start(root, f"measure-{run.path.name}", words)
         st.rerun()
 
 
-def _measuring(run: Run) -> None:
+def _measuring(run: Run, same: bool) -> None:
+    """What is being measured: this policy, or another one of the run."""
     job = jobs.find(run.path.parent, f"measure-{run.path.name}")
     if job is None or not job.alive:
         st.rerun()
+    if not same:
+        st.caption("Another policy of this run is being measured; wait for it, or look at it.")
+        spec = "mix:" + job.words[job.words.index("--coefficients") + 1]
+        if st.button("Look at it", icon=":material/visibility:", key="export_measure_other"):
+            place.put("policy", spec)
+            st.rerun()
+        return
     with st.container(horizontal=True, vertical_alignment="center", key="export_measuring"):
         st.caption("Measuring on validation, then on test; this takes some minutes.")
         if st.button("Stop", icon=":material/stop:", key="export_measure_stop"):
@@ -132,7 +146,9 @@ def _take(run: Run, point: Point, admission: Admission) -> None:
     st.subheader("Take it away", anchor=False)
     forced = False
     if not admission.kept:
-        notice(admission.reason, strong="Out of reach:", key="export_reason")
+        unknown = "it is not measured; Measure it tells"
+        told = ("Out of reach:", admission.reason) if admission.measured else ("Not known:", unknown)
+        notice(told[1], strong=told[0], key="export_reason")
         forced = st.checkbox("I know, export anyway; the card will say so", key="export_force")
     made = None
     if admission.kept or forced:
@@ -151,6 +167,8 @@ def _take(run: Run, point: Point, admission: Admission) -> None:
     name = made.name if made else f"{run.path.name}-{point.id}"
     st.caption("The command line that does the same")
     st.code(shlex.join(["pareto", *export_words(run, point, forced)]), language=None, wrap_lines=True)
+    if standing(run) and not point.scores and not forced:
+        st.caption("It needs the policy measured first, or `--force`.")
     if format_levels(admission.levels) != format_levels(standing(run)):
         st.caption("It judges by the run's own priorities; those in force here are this session's.")
     st.caption("Load it with PEFT")
@@ -172,10 +190,24 @@ def _bundle(_run: Run, _point: Point, _admission: Admission, key: str) -> Bundle
 
 
 def loading(run: Run, folder: str) -> str:
-    """Three lines of Python that load the adapter onto its base."""
+    """Python that loads the adapter onto its base; of a base that transformers does not know by name, the folder."""
     base = run.recipe.model.base
+    path, what = _folder(base) if base in (*PACKAGED, TINY) or base.endswith(".gguf") else base, ""
+    if base in PACKAGED:
+        what = f"  # what `pareto model fetch {base}` prints"
     return (
-        f'base = transformers.AutoModelForCausalLM.from_pretrained("{base}")\n'
-        f'model = peft.PeftModel.from_pretrained(base, "{folder}")\n'
-        f'tokenizer = transformers.AutoTokenizer.from_pretrained("{folder}")'
+        "from peft import PeftModel\n"
+        "from transformers import AutoModelForCausalLM, AutoTokenizer\n\n"
+        f"base = AutoModelForCausalLM.from_pretrained({json.dumps(path)}){what}\n"
+        f"model = PeftModel.from_pretrained(base, {json.dumps(folder)})\n"
+        f"tokenizer = AutoTokenizer.from_pretrained({json.dumps(folder)})"
     )
+
+
+@st.cache_data(show_spinner="Looking for the base model…", max_entries=16)
+def _folder(base: str) -> str:
+    """Where the base lies, as ``pareto model fetch`` prints it; its name where it cannot be had."""
+    try:
+        return str(resolve(base))
+    except ParetoError:
+        return base

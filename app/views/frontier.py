@@ -15,6 +15,7 @@ from app.charts.scene import Scene, legend
 from app.charts.space import cloud, triangle
 from app.data import Data
 from app.measures import Comparison, Table, compare
+from app.notices import told
 from app.theme import look
 from app.views.frontier_parts import growth_and_rival, policy_card, table
 from app.views.slice import CORNERS, axes, draw
@@ -42,6 +43,7 @@ def page(run: Run) -> None:
 
 
 @st.fragment
+@told
 def _body(found: Data, frame: Frame) -> None:
     """One live part: whatever is clicked, only this is drawn again."""
     names, colours = found.names, look()

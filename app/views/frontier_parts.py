@@ -17,6 +17,7 @@ from app.place import Policy
 from app.theme import look
 from pareto.errors import ParetoError
 from pareto.front.statistics import Interval
+from pareto.store.points import load_points
 from pareto.store.run import Run
 
 ALONE = "no other run"
@@ -102,7 +103,7 @@ def growth_and_rival(found: Data, scene: Scene, rival: Comparison | str | None) 
     left, right = st.columns([1.12, 1], gap="medium")
     with left, st.container(border=True, key="growth"):
         st.subheader("How the front grew", anchor=False)
-        steps, base = growth(found.run, found.frame)
+        steps, base = growth(load_points(found.run), found.frame)
         test = found.document["hypervolume"] if found.document else None
         end = f"; at the end {test['value']:.3g} on test" if test else ""
         st.plotly_chart(
@@ -110,7 +111,8 @@ def growth_and_rival(found: Data, scene: Scene, rival: Comparison | str | None) 
             alt=f"Hypervolume on validation after each of {len(steps)} policies{end}",
         )  # fmt: skip
         st.caption(
-            "Hypervolume on validation prompts, which chose the policies; the diamond is the front on test, 95 %."
+            "Hypervolume on validation prompts, which chose the policies, without the base: that is the dotted line. "
+            "The diamond is the front on test, 95 %."
         )
     with right, st.container(border=True, key="rival"):
         st.subheader("Beside another run", anchor=False)
@@ -224,7 +226,9 @@ def _frame(rows: list[Any], names: tuple[str, ...], reasons: Mapping[str, str] |
     columns["P(front)"] = [row["p_nondominated"] for row in rows]
     columns["front"] = [row["on_front"] for row in rows]
     if reasons is not None:
-        columns["priorities"] = ["" if row["kind"] == "base" else reasons.get(str(row["id"]), "kept") for row in rows]
+        columns["priorities"] = [
+            "" if row["kind"] == "base" else "out" if row["id"] in reasons else "kept" for row in rows
+        ]
     for name in dict.fromkeys(n for row in rows for n in row["gold"]):
         columns[f"gold: {name}"] = [row["gold"].get(name) for row in rows]
     return pd.DataFrame(columns)
@@ -244,7 +248,9 @@ def _columns(names: tuple[str, ...]) -> dict[str, Any]:
             help="Share of redraws of the prompts in which nothing dominates it.",
         ),
         "front": st.column_config.CheckboxColumn("front", width=58),
-        "priorities": st.column_config.TextColumn("priorities", width="medium"),
+        "priorities": st.column_config.TextColumn(
+            "priorities", width=78, help="Choose a policy that is out to read why."
+        ),
     }
 
 

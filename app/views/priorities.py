@@ -10,12 +10,15 @@ from app import data, draft, place, tiles
 from app.charts.plane import plane
 from app.charts.scene import Scene, legend
 from app.data import Data
+from app.notices import told
 from app.theme import look
 from app.views import priorities_form as form
 from app.views.priorities_parts import excluded_table, infeasible, price_list, proposal, standing_buttons
 from app.views.slice import axes, draw
 from pareto.choice.candidates import Candidates
+from pareto.choice.levels import format_levels
 from pareto.choice.priorities import Verdict
+from pareto.choice.standing import standing
 from pareto.store.run import Run
 
 TITLE = "Priorities"
@@ -36,17 +39,19 @@ def page(run: Run) -> None:
 
 
 @st.fragment
+@told
 def _body(found: Data, candidates: Candidates) -> None:
     st.html(
         "<div class=mute style='margin-top:-.6rem'>What must never be given up, most important first. A level only "
         "sees what the levels above it keep.</div>"
     )
+    kept = format_levels(standing(found.run))  # where they are damaged, nothing of the form can be set
+    text = place.rules(found)
+    verdict = data.verdict(found, text)
     left, right = st.columns([1, 1.18], gap="large")
     with left:
         form.levels_form(found, candidates)
-        standing_buttons(found)
-    text = place.rules(found)
-    verdict = data.verdict(found, text)
+        standing_buttons(found, verdict, kept)
     with right:
         _reached(found, candidates, verdict)
         if verdict.kept:

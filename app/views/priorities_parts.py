@@ -19,7 +19,7 @@ from pareto.choice.decide import decide
 from pareto.choice.levels import format_levels, parse_levels
 from pareto.choice.prices import Price, prices
 from pareto.choice.priorities import Verdict
-from pareto.choice.standing import keep, standing
+from pareto.choice.standing import keep
 from pareto.config import Level
 from pareto.store.run import Run
 
@@ -137,14 +137,22 @@ def excluded_table(verdict: Verdict) -> None:
         st.caption("First those that came furthest, and of these the ones that only the confidence keeps out.")
 
 
-def standing_buttons(found: Data) -> None:
-    """Keep what is set for this run, or go back to what was."""
-    text, kept = place.rules(found), format_levels(standing(found.run))
+def standing_buttons(found: Data, verdict: Verdict, kept: str) -> None:
+    """Keep what is set for this run, unless no policy keeps it, or go back to what was.
+
+    Args:
+        found: of the run.
+        verdict: under what is set.
+        kept: the run's own priorities, as written in links.
+    """
+    text = place.rules(found)
     recipe = format_levels(found.run.recipe.priorities)
     with st.container(horizontal=True, gap="small", key="standing"):
         st.button(
-            "Keep for this run", key="keep", icon=":material/bookmark:", disabled=text == kept,
-            help="The commands and the export obey them from then on.", on_click=_keep, args=(found, text),
+            "Keep for this run", key="keep", icon=":material/bookmark:", disabled=text == kept or not verdict.kept,
+            help="The commands and the export obey them from then on." if verdict.kept else
+            "No policy keeps all of this, so nothing could be exported any more. Relax it first.",
+            on_click=_keep, args=(found, text),
         )  # fmt: skip
         st.button("Back to the run's own", key="back", disabled=text == kept, on_click=place.put, args=("rules", None))
         if kept != recipe:

@@ -58,9 +58,9 @@ def _smoke(root: Path) -> None:
     job = jobs.find(root, f"sweep-{name}")
     if job is None or not job.alive:
         if job is not None:
-            notice(
-                job.tail(1).removeprefix("pareto: ") or "it ended", strong="The last one stopped:", key="start_failed"
-            )
+            notice(job.ending(), strong="The last one stopped:", key="start_failed")
+            if said := job.tail(8):
+                st.code(said, language=None, wrap_lines=True)
         if st.button("Start the smoke sweep", icon=":material/play_arrow:", type="primary", key="start_sweep"):
             jobs.start(root, f"sweep-{name}", ["sweep", str(path), "--root", str(root)])
             st.rerun()

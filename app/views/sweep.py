@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 import tempfile
-from datetime import datetime
 from pathlib import Path
 
 import pandas as pd
@@ -14,7 +13,7 @@ from app import jobs, place
 from app.arrivals import card, curve_figure, rows, slice_figure
 from app.jobs import Job
 from app.notices import notice
-from app.progress import Progress, events
+from app.progress import Progress, unfinished
 from app.theme import look
 from pareto.config import Recipe
 from pareto.errors import ParetoError
@@ -31,8 +30,8 @@ PLOT = {"displayModeBar": False}
 def page(run: Run) -> None:
     """The run's state above, a new sweep beneath."""
     root = run.path.parent
-    progress = Progress.of(run)
-    every = EVERY if _busy(run, progress) else None if progress.finished else IDLE
+    progress = Progress.of(run, job=_alive(own_jobs(run)))
+    every = EVERY if progress.running else None if progress.finished else IDLE
     st.fragment(run_every=every)(_watch)(run, every)
     st.fragment(_other)(root, run.path.name)
 
@@ -45,21 +44,22 @@ def own_jobs(run: Run) -> list[Job]:
     return [job for job in jobs.jobs(run.path.parent) if job.name.partition("-")[2] == run.path.name]
 
 
-def _busy(run: Run, progress: Progress) -> bool:
-    return progress.running or any(job.alive for job in own_jobs(run))
+def _alive(mine: list[Job]) -> Job | None:
+    return next((job for job in mine if job.alive), None)
 
 
 def _watch(run: Run, every: float | None) -> None:
-    progress, mine = Progress.of(run), own_jobs(run)
-    alive = next((job for job in mine if job.alive), None)
-    running = progress.running or alive is not None
+    mine = own_jobs(run)
+    alive = _alive(mine)
+    progress = Progress.of(run, job=alive)
+    running = progress.running
     if every != (EVERY if running else None if progress.finished else IDLE):
         st.rerun()  # into or out of polling, and the other pages' data with it
     with st.container(border=True, key="sweep_state"):
         st.html(card(progress, running, look()))
         _actions(run, progress, alive, running)
-        if not running and mine and mine[0].code not in (0, None) and mine[0].tail(1).startswith("pareto: "):
-            notice(mine[0].tail(1).removeprefix("pareto: "), key="sweep_error")
+        if not running and mine and unfinished(run, mine[0]):
+            _ended(mine[0])
         for failure in progress.failures[-3:]:
             notice(failure, strong="Left out:")
     _arrived(progress)
@@ -75,7 +75,6 @@ def _actions(run: Run, progress: Progress, alive: Job | None, running: bool) -> 
             if st.button("Stop", icon=":material/stop:", key="sweep_stop", help="What is finished is kept"):
                 alive.stop()
                 st.toast("Stopping; what is finished is kept", icon=":material/stop_circle:")
-            _map_progress(run, alive)
         elif running:
             st.caption("Another program leads it, perhaps a terminal: stop it there.")
         elif not progress.finished:
@@ -91,13 +90,13 @@ def _actions(run: Run, progress: Progress, alive: Job | None, running: bool) -> 
 _MAP_HELP = "Measure more soups and fit which of them serves which weights best; Explore predicts from it"
 
 
-def _map_progress(run: Run, job: Job) -> None:
-    if job.words[0] == "map":
-        made = [e for e in events(run) if e["event"] == "map"]
-        since = sum(datetime.fromisoformat(e["time"]).timestamp() >= job.born for e in made)
-        st.caption(f"Making the map: {since} soups measured since it began, {len(made)} in all.")
-    elif job.words[0] == "measure":
-        st.caption("Measuring a policy.")
+def _ended(job: Job) -> None:
+    """What became of a job that did not do what it was started for; a sweep's button is *Resume*."""
+    notice(job.ending(), strong=f"pareto {job.words[0]}:", key="sweep_error")
+    if said := job.tail(8):
+        st.code(said, language=None, wrap_lines=True)
+    if job.words[0] != "sweep" and st.button("Go on with it", icon=":material/play_arrow:", key="sweep_go_on"):
+        _start_job(Path(job.root), job.name, list(job.words))
 
 
 def resume_words(run: Run) -> list[str]:

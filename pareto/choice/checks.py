@@ -90,7 +90,8 @@ class Check:
         told = f"{opening} is reached on average but not surely ({side} bound {self._shown(bound)})"
         if self.more_prompts is None:
             return f"{told}; more prompts would hardly decide it"
-        return f"{told}; about {rounded(self.more_prompts)} more prompts would decide"
+        more = "one more prompt" if self.more_prompts == 1 else f"{rounded(self.more_prompts)} more prompts"
+        return f"{told}; about {more} would decide"
 
     @property
     def _slack(self) -> float:

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from pareto.config import Level, Rule, suggest
 from pareto.errors import ParetoError
+from pareto.simplex import HUGE
 
 CONFIDENCE = 0.95
 """What a level is judged at where nothing is said."""
@@ -117,7 +118,7 @@ def _number(text: str | None, rule: str, where: str) -> float | None:
         return None
     try:
         x = float(text)
-        if x - x == 0:  # neither infinite nor NaN
+        if abs(x) <= HUGE:  # no NaN either
             return x
     except ValueError:
         pass

@@ -30,6 +30,9 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
 _SWEEP = re.compile(r"base|soup|(expert|trial|soup|look|map|mix)-.*")
 """Names that a sweep, a map or a measurement gives, perhaps later."""
 
+LARGEST = 100.0
+"""Of a coefficient, either way: an update a hundred times its size says nothing any more, and sums stay finite."""
+
 Kind = Literal["added", "combined"]
 
 
@@ -165,10 +168,10 @@ def soup_point(run: Run, coefficients: Mapping[str, float]) -> Point:
 
     Args:
         run: the run.
-        coefficients: member → λ, any finite number.
+        coefficients: member → λ, at most ``LARGEST`` either way.
 
     Raises:
-        ParetoError: an unknown member, a coefficient that is not finite, a member whose folder is damaged.
+        ParetoError: an unknown member, a coefficient out of range, a member whose folder is damaged.
     """
     here = members(run)
     extra = added(run)
@@ -177,6 +180,8 @@ def soup_point(run: Run, coefficients: Mapping[str, float]) -> Point:
             raise ParetoError(f"coefficients: no adapter '{name}' in run '{run.name}'; {_known(list(here), name)}")
         if not math.isfinite(value):
             raise ParetoError(f"coefficients: {name}={value:g} is not a finite number")
+        if abs(value) > LARGEST:
+            raise ParetoError(f"coefficients: {name}={value:g} is out of range; from -{LARGEST:g} to {LARGEST:g}")
         if name in extra and not folder_ok(run.adapters / here[name]):
             raise ParetoError(f"{run.adapters / here[name]}: missing or damaged; add '{name}' to the bank again")
     used = {name: float(value) for name, value in coefficients.items() if value != 0}

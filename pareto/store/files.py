@@ -16,7 +16,7 @@ import secrets
 import shutil
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +67,8 @@ def write_bytes(path: str | Path, data: bytes) -> None:
             os.replace(temporary, path)
             _sync(path.parent)
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # of a folder that cannot be written: what went wrong is told already
+            temporary.unlink(missing_ok=True)
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -223,13 +224,15 @@ def _remove(path: Path) -> None:
 
 @contextmanager
 def _explained(path: Path, wanted: Callable[[], str]) -> Iterator[None]:
-    """Turn a full disk into one clear line. Rust writers (safetensors) tell it in their message only."""
+    """Turn a full or read-only disk into one clear line. Rust writers (safetensors) tell in their message only."""
     try:
         yield
     except Exception as e:
         full = isinstance(e, OSError) and e.errno in (errno.ENOSPC, errno.EDQUOT)
         if full or os.strerror(errno.ENOSPC) in str(e):
             raise ParetoError(f"disk is full: {path}, {wanted()}") from e
+        if isinstance(e, OSError) and e.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+            raise ParetoError(f"{path}: cannot be written: {e.strerror}; make the folder writable") from e
         raise
 
 

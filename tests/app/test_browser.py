@@ -221,6 +221,19 @@ def test_two_people_at_once_hear_their_own_mixes(smoke_app: str, visit: Visit) -
     assert [answered(page) for page in together] == alone
 
 
+def test_weights_stay_in_the_address_of_every_page(smoke_app: str, visit: Visit) -> None:
+    page = visit(f"{smoke_app}/explore?w_vowels=9")
+    page.get_by_test_id("stTopNavLink").get_by_text("Export", exact=True).click()
+    page.wait_for_function("() => location.pathname.endsWith('export') && location.search.includes('w_vowels=9')")
+    settled(page)
+    other = visit(page.url)
+    shown = ".st-key-export_policy"
+    assert other.locator(shown).inner_text() == page.locator(shown).inner_text()
+    page.get_by_test_id("stTopNavLink").get_by_text("Explore", exact=True).click()
+    page.locator(SLIDER).wait_for(state="attached")
+    assert page.locator(SLIDER).input_value() == "9"
+
+
 def test_a_link_compares_two_runs(smoke_root: Path, serve: Serve, visit: Visit, tmp_path: Path) -> None:
     for name in ("one", "two"):
         shutil.copytree(smoke_root / "smoke", tmp_path / "runs" / name)

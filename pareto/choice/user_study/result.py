@@ -132,8 +132,14 @@ def _text(best: str, advice: Advice, duels: int) -> str:
     if not duels:
         return "No answer yet: all weights are equally likely."
     if not advice.stop:
-        return f"Go on: {best} leads and is the best with a probability of {advice.p_best:.0%}, after {duels} answers."
+        return (
+            f"Go on: {best} leads and is the best with a probability of {advice.p_best:.0%}, after {_answers(duels)}."
+        )
     why = f"it is the best with a probability of {advice.p_best:.0%}"
     if advice.p_best < SURE:
         why = f"it has led for {STABLE} answers and little could still be won"
-    return f"You can stop: take {best}; after {duels} answers {why}."
+    return f"You can stop: take {best}; after {_answers(duels)} {why}."
+
+
+def _answers(n: int) -> str:
+    return "1 answer" if n == 1 else f"{n} answers"
