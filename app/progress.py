@@ -124,7 +124,7 @@ class Progress:
             points=tuple(points),
             frame=frame,
             hypervolumes=tuple(value for _, value in growth(points, frame)[0]) if frame else (),
-            task=_task(words, [e for e in log if job is None or _when(e) >= job.born], measured),
+            task=_task(words, [e for e in log if job and _when(e) >= job.born], measured),
         )
 
 
@@ -181,7 +181,8 @@ def mix_of(job: Job) -> dict[str, float] | None:
 
 
 def _task(words: Sequence[str], since: list[dict[str, Any]], measured: list[Point]) -> Task | None:
-    """What a map or a measurement does, from the log since it began and the points."""
+    """What a map or a measurement does, from the points and the log since it began; of a terminal's, nobody knows when
+    it began."""
     done = {str(e.get("name")) for e in since if e["event"] == "phase"}
     if words[:1] == ("measure",):
         return Task(f"measuring a policy on {'test' if 'measure on validation' in done else 'validation'}")

@@ -140,7 +140,8 @@ def _labels(made: Any, scene: Scene, x: int, y: int) -> None:
         made.add_annotation(
             x=mark.mean[x], y=mark.mean[y], text=html.escape(mark.name), showarrow=False,
             xanchor="left" if right > 0 else "right", yanchor="bottom" if above > 0 else "top",
-            xshift=7 * right, yshift=5 * above, font={"size": 12, "color": scene.look.muted},
+            xshift=8 * right, yshift=6 * above, font={"size": 12, "color": scene.look.text},
+            bgcolor=scene.look.background + "d0", borderpad=1,  # bars and lines run under it
         )  # fmt: skip
 
 

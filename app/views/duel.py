@@ -114,6 +114,8 @@ def _who(run: Run) -> None:
 
 
 def _duels(run: Run, study: Study, person: str, out: frozenset[str]) -> None:
+    if st.session_state.get("duel_name") != person:  # "Someone else" drew only this part again
+        st.rerun()
     done = st.session_state.pop("duel_told", None)
     if done:
         st.toast(done, icon=":material/info:")

@@ -68,9 +68,9 @@ def _body(found: Data, frame: Frame) -> None:
     with st.container(border=True, key="charts"):
         _charts(scene, view, scores, rival[1] if rival else [])
         st.html(legend(scene, _other() if rival and rival[1] and view == VIEWS[0] else None))
-        st.caption(_note(found, split, bool(excluded)))
+        st.caption(_note(found, split, bool(excluded), view))
     if chosen:
-        policy_card(found, chosen, scores, measured, excluded)
+        policy_card(found, chosen, scores, measured, _every_reason(found) or {})
     table(scene, _every_reason(found))
     growth_and_rival(found, scene, rival[0] if rival else None)
 
@@ -135,9 +135,9 @@ def _alt(scene: Scene, shown: Sequence[int]) -> str:
     return f"{len(scene.rows)} policies, {against}{told}. The table below has the same."
 
 
-def _note(found: Data, split: str, filtered: bool) -> str:
+def _note(found: Data, split: str, filtered: bool, view: str) -> str:
     """What the charts show, in one line."""
-    bars = "Bars and ellipses hold the mean with 95 %. Dotted: the base model."
+    bars = " Bars and ellipses hold the mean with 95 %. Dotted: the base model." if view == VIEWS[0] else ""
     if split == "Validation":
         told = "Everything measured on the prompts that policies are chosen on."
     elif found.document is None:
@@ -145,7 +145,7 @@ def _note(found: Data, split: str, filtered: bool) -> str:
     else:
         told = "Chosen on validation, reported here on test prompts that no choice has seen."
     left = " Outlines: the priorities put them out of reach; point at one for its reason." if filtered else ""
-    return f"{told} {bars}{left} Click a policy; with the box tool at the chart's right edge, choose several."
+    return f"{told}{bars}{left} Click a policy; with the box tool at the chart's right edge, choose several."
 
 
 def _excluded(found: Data) -> dict[str, str]:

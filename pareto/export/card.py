@@ -69,6 +69,8 @@ def _priorities(admission: Admission) -> list[str]:
     lines = [f"Priorities: `{format_levels(admission.levels)}`", ""]
     if admission.kept:
         lines += ["Kept on the validation prompts, on which the policy was chosen.", ""]
+    elif not admission.measured:
+        lines += ["**Not known: it is not measured.**", ""]
     else:
         lines += [f"**Not kept; exported by force.** {admission.reason}", ""]
     lines += [f"- validation: {check['text']}" for check in admission.checks]

@@ -21,7 +21,7 @@ def run(finished: Path, tmp_path: Path) -> Run:
     return Run.open(tmp_path / "runs" / "smoke")
 
 
-def shown(run: Run, person: str | None = "Ada") -> AppTest:
+def shown(run: Run, person: str | None = "Ada", linked: str | None = None) -> AppTest:
     def script(path: str) -> None:
         from app.views import duel
         from pareto.store.run import Run
@@ -29,6 +29,8 @@ def shown(run: Run, person: str | None = "Ada") -> AppTest:
         duel.page(Run.open(path))
 
     page = AppTest.from_function(script, default_timeout=60, args=(str(run.path),))
+    if linked:
+        page.query_params["person"] = linked
     if person:
         page.session_state["duel_name"] = person
     return page.run()
@@ -136,11 +138,48 @@ def test_the_learned_weights_move_the_sliders_of_the_whole_app(run):
     assert page.session_state["at_policy"] is None
 
 
-def test_the_best_policy_can_be_taken(run):
+def believing(monkeypatch, p_best: float) -> None:
+    """Whatever is answered, the best policy is it with this probability."""
+    result = Study.result
+    monkeypatch.setattr(Study, "result", lambda *a, **k: replace(result(*a, **k), p_best=p_best, stop=False))
+
+
+def test_the_best_policy_can_be_taken(run, monkeypatch):
+    believing(monkeypatch, 0.6)
     page = shown(run)
     page.button(key="vote_a").click().run()
+    assert "best with 60%" in html(page)
     page.button(key="duel_take").click().run()
     assert page.session_state["at_policy"] == Study.open(run).result("Ada").best
+
+
+def test_a_policy_that_is_hardly_likely_the_best_is_neither_named_nor_taken(run, monkeypatch):
+    believing(monkeypatch, 0.14)
+    page = shown(run)
+    page.button(key="vote_a").click().run()
+    assert "Too early to tell" in html(page)
+    assert "14%" not in html(page)
+    assert page.button(key="duel_take").disabled
+
+
+def test_priorities_that_nothing_keeps_are_said_and_the_best_cannot_be_taken(run, monkeypatch):
+    believing(monkeypatch, 0.99)
+    page = shown(run)
+    page.session_state["at_rules"] = f"{run.recipe.names[0]}>=1000000@mean"
+    page.button(key="vote_a").click().run()
+    assert not page.exception
+    assert "Fewer than two policies keep the priorities" in html(page)
+    assert page.button(key="duel_take").disabled
+
+
+def test_a_reload_goes_on_under_the_same_name_until_somebody_else_comes(run):
+    again = shown(run, None, shown(run).query_params["person"])
+    assert "Who is answering?" not in [s.value for s in again.subheader]
+    again.button(key="vote_a").click().run()
+    assert [d.person for d in read(run)[0]] == ["Ada"]
+    again.button(key="duel_leave").click().run()
+    assert "Who is answering?" in [s.value for s in again.subheader]
+    assert "person" not in again.query_params
 
 
 def test_bars_say_in_words_what_they_show(run):

@@ -138,6 +138,14 @@ def test_too_little_measured_says_what_to_do(run: Run) -> None:
     assert "Go on with the sweep" in shown(app)
 
 
+def test_a_damaged_map_is_named_instead(run: Run) -> None:
+    (run.path / "map.json").write_text('{"map": {}, "seal": ""}')
+    app = AppTest.from_function(script, args=(str(run.path),), default_timeout=60).run()
+    assert not app.exception
+    assert "map.json: damaged" in shown(app)
+    assert "Go on with the sweep" not in shown(app)
+
+
 def test_the_price_is_what_the_outlook_predicts_for_the_step(run: Run) -> None:
     outlook = Outlook.of(run)
     at = dict.fromkeys(outlook.adapters, 0.5)

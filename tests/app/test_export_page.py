@@ -3,19 +3,24 @@ import io
 import shlex
 import shutil
 import zipfile
+from dataclasses import asdict
 from pathlib import Path
 
+import psutil
 import pytest
 from forge import Forge
 from streamlit.testing.v1 import AppTest
 
 from app.bundle import bundle
+from app.jobs import Job
 from app.views.export import export_words, loading, mix_text
 from pareto.choice.admission import admit
 from pareto.choice.levels import parse_levels
+from pareto.choice.standing import keep
 from pareto.frontier import find_point
 from pareto.inference.policy import asked_point
 from pareto.soups.members import soup_point
+from pareto.store.files import write_json
 from pareto.store.run import Run
 
 IMPOSSIBLE = "vowels>=2@mean"
@@ -127,3 +132,44 @@ def test_the_base_model_has_nothing_to_export(run):
     page = shown(run, policy="base")
     assert "no adapter to export" in html(page)
     assert "export_prepare" not in keys(page)
+
+
+def measuring(run: Run, coefficients: str) -> None:
+    """The record of a measurement that runs: its process is this one."""
+    mine = psutil.Process()
+    words = ("measure", "smoke", "--coefficients", coefficients, "--root", str(run.path.parent))
+    made = Job(str(run.path.parent), "measure-smoke", words, mine.pid, mine.create_time())
+    (run.path.parent / ".jobs").mkdir(exist_ok=True)
+    write_json(run.path.parent / ".jobs" / "measure-smoke.json", {"schema": 1, **asdict(made)})
+
+
+def test_only_the_policy_that_is_measured_can_be_stopped_here(run):
+    measuring(run, "expert-digits=0.25,expert-vowels=0.5")
+    assert "export_measure_stop" in keys(shown(run, policy="mix:expert-vowels=0.5,expert-digits=0.25"))
+    page = shown(run, policy="mix:expert-vowels=0.75")
+    assert not {"export_measure_stop", "export_measure"} & keys(page)
+    assert any("Another policy of this run is being measured" in c.value for c in page.caption)
+    page.button(key="export_measure_other").click().run()
+    assert "export_measure_stop" in keys(page)
+
+
+def test_of_an_unmeasured_policy_nothing_is_known_and_the_command_needs_force(run):
+    keep(run, parse_levels(IMPOSSIBLE, run.recipe.names))
+    page = shown(run, policy="mix:expert-vowels=0.75")
+    said = html(page)
+    assert "Not known: it is not measured" in said
+    assert "Out of reach" not in said
+    assert any("needs the policy measured first" in c.value for c in page.caption)
+    page.checkbox(key="export_force").check().run()
+    assert any(c.startswith("pareto export") and c.endswith("--force") for c in code(page))
+    assert not any("needs the policy measured first" in c.value for c in page.caption)
+
+
+def test_the_lines_that_load_it_run_as_pasted(run, tmp_path, monkeypatch):
+    point = find_point(run, "expert-vowels")
+    with zipfile.ZipFile(io.BytesIO(bundle(run, point, admit(run, point, ()), force=False).data)) as archive:
+        archive.extractall(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    found: dict = {}
+    exec(loading(run, "smoke-expert-vowels"), found)
+    assert found["model"].peft_config["default"].peft_type == "LORA"

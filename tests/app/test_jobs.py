@@ -1,4 +1,5 @@
 import os
+import signal
 import stat
 import sys
 import time
@@ -108,3 +109,25 @@ def test_a_damaged_record_is_no_job(tmp_path):
     (tmp_path / jobs.FOLDER / "torn.json").write_text('{"pid": 1')
     assert jobs.find(tmp_path, "torn") is None
     assert jobs.jobs(tmp_path) == []
+
+
+def test_a_killed_job_says_so_and_keeps_its_last_words(tmp_path, program):
+    program("echo half way; exec sleep 30")
+    job = jobs.start(tmp_path, "long", [])
+    until(lambda: job.tail() == "half way", 10)
+    os.kill(job.pid, signal.SIGKILL)
+    until(lambda: not job.alive, 10)
+    assert (job.code, job.ending()) == (-9, "it ended without finishing (killed by signal 9)")
+
+
+def test_one_that_another_app_started_was_perhaps_killed(tmp_path):
+    job = jobs.Job(str(tmp_path), "old", (), 2**22 + 1, 0.0)
+    assert (job.alive, job.code) == (False, None)
+    assert job.ending() == "it ended without finishing (killed?)"
+
+
+def test_a_traceback_is_told_by_its_last_line(tmp_path, program):
+    program("printf 'Traceback (most recent call last):\\n  File x\\nMemoryError: too big'; exit 1")
+    job = jobs.start(tmp_path, "broken", [])
+    until(lambda: not job.alive, 10)
+    assert job.ending() == "it ended with an error: MemoryError: too big"

@@ -9,6 +9,8 @@ from app.measures import Table, compare, growth
 from pareto.errors import ParetoError
 from pareto.front.frame import Frame
 from pareto.frontier import frontier, read_frame
+from pareto.records import Point
+from pareto.store.points import load_points
 from pareto.store.run import Run
 
 FRAME = Frame(("a", "b"), (1.0, 1.0), (0.0, 0.0), (1.0, 1.0), (-1.0, -1.0))
@@ -47,13 +49,24 @@ def test_differences_to_the_base_are_paired():
 
 def test_growth_goes_through_every_policy_and_never_shrinks(finished):
     run = Run.open("smoke", finished)
-    steps, base = growth(run, read_frame(run))
+    steps, base = growth(load_points(run), read_frame(run))
     values = [v for _, v in steps]
     assert {name for name, _ in steps} | {"base"} == {
         p.name.split(".")[0] for p in run.points.glob("*.validation.json")
     }
     assert values == sorted(values)
-    assert values[0] >= base > 0
+    assert base > 0
+
+
+def test_the_base_counts_among_no_policies():
+    points = [
+        Point(name, kind, "validation", None, {}, {}, {"a": a, "b": b}, {}, {}, {}, 0.0, "s")
+        for name, kind, a, b in (("soup-0", "soup", 0, 0), ("map-0", "soup", 1, 0), ("base", "base", 1, 1))
+    ]
+    # Above the reference (-1, -1): squares of 1 x 1, 2 x 1, and the base's own of 2 x 2.
+    assert growth(points, FRAME) == ([("soup-0", 1.0), ("map-0", 2.0)], 4.0)
+    assert growth(points[2:], FRAME) == ([], 4.0)
+    assert growth(points[:1], FRAME) == ([("soup-0", 1.0)], 0.0)
 
 
 def test_a_run_compared_with_itself_differs_by_nothing(finished, tmp_path):
@@ -66,7 +79,6 @@ def test_a_run_compared_with_itself_differs_by_nothing(finished, tmp_path):
 
 
 def test_other_prompts_are_not_compared(finished, tmp_path):
-    from pareto.store.points import load_points
     from pareto.store.tables import read_scores, write_scores
 
     run = Run.open("smoke", finished)

@@ -138,6 +138,12 @@ def test_kept_priorities_become_the_runs_own(run: Run) -> None:
     assert app.button(key="remove_0")
 
 
+def test_what_no_policy_keeps_cannot_be_kept_for_the_run(run: Run) -> None:
+    app = opened(run, f"{run.recipe.names[0]}>=1000000@mean")
+    assert app.button(key="keep").disabled
+    assert "No policy keeps all of this" in app.button(key="keep").help
+
+
 def test_the_command_line_does_the_same(run: Run) -> None:
     assert f"--priorities '{middle(run)}'" in opened(run, middle(run)).code[0].value
 

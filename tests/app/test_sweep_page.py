@@ -3,21 +3,25 @@ import json
 import os
 import shutil
 import time
+from dataclasses import asdict, replace
 from pathlib import Path
 
+import psutil
 import pytest
 from forge import ROOT, smoke_recipe
 from streamlit.testing.v1 import AppTest
 
 from app import progress
 from app.arrivals import ago, card, rows, slice_figure
+from app.jobs import Job
 from app.looks import LIGHT
-from app.progress import Progress
+from app.progress import Progress, Task, unfinished
 from app.views import sweep
 from pareto.front.indicators import hypervolume
-from pareto.frontier import read_frame
+from pareto.frontier import find_point, read_frame
 from pareto.recipe_file import read_recipe
-from pareto.store.files import fingerprint
+from pareto.store.files import fingerprint, write_json
+from pareto.store.points import save_point
 from pareto.store.run import Run
 
 
@@ -196,3 +200,78 @@ def test_a_recipe_of_a_taken_name_is_refused_before_it_starts(run):
 def test_a_recipe_of_a_new_name_has_no_conflict(run, tmp_path):
     recipe = read_recipe(smoke_recipe(tmp_path, name="fresh"))
     assert sweep.conflict(run.path.parent, recipe) == ""
+
+
+# -- maps and measurements -------------------------------------------------------------------------------------------
+
+
+def job(run: Run, *words: str, born: float | None = None) -> Job:
+    """One that is recorded in the folder; its process is this one, or none where it was born at another time."""
+    mine = psutil.Process()
+    words = (words[0], run.path.name, *words[1:], "--root", str(run.path.parent))
+    made = Job(
+        str(run.path.parent), f"{words[0]}-{run.path.name}", words, mine.pid,
+        mine.create_time() if born is None else born,
+    )  # fmt: skip
+    (run.path.parent / ".jobs").mkdir(exist_ok=True)
+    write_json(run.path.parent / ".jobs" / f"{made.name}.json", {"schema": 1, **asdict(made)})
+    return made
+
+
+def copy_point(run: Run, source: str, name: str, **more) -> None:
+    save_point(run, replace(find_point(run, source), id=name, split="validation", **more))
+
+
+def test_a_map_under_way_counts_its_soups(run):
+    for k in range(3):
+        copy_point(run, "soup-0", f"map-{k}")
+    copy_point(run, "soup-0", "map-check-0")
+    working = job(run, "map", "--evaluations", "12", born=time.time())
+    found = Progress.of(run, job=working)
+    assert (found.running, found.task) == (True, Task("the map: 3 of 12 soups", 3, 12))
+    text = card(found, True, LIGHT)
+    assert "the map: 3 of 12 soups" in text
+    assert "aria-valuenow='3'" in text
+    assert "finished" not in text
+    time.sleep(0.01)
+    run.log("phase", name="measure soups", seconds=1.0)
+    assert Progress.of(run, job=working).task == Task("the map: fitting it")
+    run.log("phase", name="fit the map", seconds=1.0)
+    assert Progress.of(run, job=working).task.words.startswith("the map: measuring its front on test, ")
+
+
+def test_a_map_of_a_terminal_is_known_by_its_lock(run):
+    with open(run.path / "map.lock", "ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert Progress.of(run).task == Task("the map: 0 soups")
+
+
+def test_a_measurement_under_way_says_on_which_prompts(run):
+    working = job(run, "measure", "--coefficients", "expert-vowels=0.5", born=time.time())
+    assert Progress.of(run, job=working).task == Task("measuring a policy on validation")
+    time.sleep(0.01)
+    run.log("phase", name="measure on validation", seconds=1.0)
+    assert Progress.of(run, job=working).task == Task("measuring a policy on test")
+
+
+def test_what_a_job_of_another_app_has_left_undone_is_told_by_its_files(run):
+    point = find_point(run, "expert-vowels")
+    known = ",".join(f"{n}={v!r}" for n, v in point.coefficients.items())
+    assert not unfinished(run, job(run, "sweep", born=1.0))
+    assert not unfinished(run, job(run, "measure", "--coefficients", known, born=1.0))
+    assert unfinished(run, job(run, "measure", "--coefficients", "expert-vowels=0.125", born=1.0))
+    assert unfinished(run, job(run, "map", born=1.0))
+    (run.path / "map.json").write_text("{}")
+    assert not unfinished(run, job(run, "map", born=1.0))
+
+
+def test_a_killed_map_leaves_its_last_words_and_a_button_to_go_on(run, monkeypatch):
+    killed = job(run, "map", "--minutes", "3", born=1.0)
+    killed.log.write_text("measure soups …\n")
+    page = shown(run)
+    assert "it ended without finishing (killed?)" in html(page)
+    assert "measure soups …" in [c.value for c in page.code]
+    started = []
+    monkeypatch.setattr("app.jobs.start", lambda *how: started.append(how))
+    page.button(key="sweep_go_on").click().run()
+    assert started == [(run.path.parent, "map-smoke", list(killed.words))]
