@@ -12,7 +12,7 @@ from app import data as pages
 from app import jobs, place
 from app.bundle import Bundle, bundle
 from app.data import Data
-from app.notices import notice
+from app.notices import notice, told
 from app.place import Policy
 from app.policy_marks import checks_html, mix_html, values_html
 from app.progress import mix_of, unfinished
@@ -37,6 +37,8 @@ def page(run: Run) -> None:
     """The policy that is chosen, or how to choose one."""
     data = pages.load(run)
     chosen = place.policy(data)
+    if chosen is None and data.trouble:  # told at the top of the page
+        return
     if chosen is None:
         notice("No policy is measured yet; the Sweep page shows how the run comes along.", key="export_empty")
         return
@@ -107,7 +109,7 @@ def _measure(run: Run, point: Point) -> None:
     job = jobs.find(root, f"measure-{run.path.name}")
     same = job is not None and mix_of(job) == point.coefficients
     if job is not None and job.alive:
-        st.fragment(run_every=2.0)(_measuring)(run, same)
+        st.fragment(run_every=2.0)(told(_measuring))(run, same)
         return
     if job is not None and same and unfinished(run, job):
         notice(job.ending(), strong="The last try:", key="export_measure_error")

@@ -9,7 +9,7 @@ import streamlit as st
 
 from app import jobs, place
 from app.arrivals import card
-from app.notices import notice
+from app.notices import notice, told
 from app.progress import Progress
 from app.theme import look
 from app.views.sweep import recipes
@@ -65,7 +65,7 @@ def _smoke(root: Path) -> None:
             jobs.start(root, f"sweep-{name}", ["sweep", str(path), "--root", str(root)])
             st.rerun()
         return
-    st.fragment(run_every=EVERY)(_follow)(root, name)
+    st.fragment(run_every=EVERY)(told(_follow))(root, name)
 
 
 def _follow(root: Path, name: str) -> None:

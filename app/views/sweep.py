@@ -12,7 +12,7 @@ import streamlit as st
 from app import jobs, place
 from app.arrivals import card, curve_figure, rows, slice_figure
 from app.jobs import Job
-from app.notices import notice
+from app.notices import notice, told
 from app.progress import Progress, unfinished
 from app.theme import look
 from pareto.config import Recipe
@@ -32,8 +32,8 @@ def page(run: Run) -> None:
     root = run.path.parent
     progress = Progress.of(run, job=_alive(own_jobs(run)))
     every = EVERY if progress.running else None if progress.finished else IDLE
-    st.fragment(run_every=every)(_watch)(run, every)
-    st.fragment(_other)(root, run.path.name)
+    st.fragment(run_every=every)(told(_watch))(run, every)
+    st.fragment(told(_other))(root, run.path.name)
 
 
 # -- the run that is looked at ---------------------------------------------------------------------------------------
