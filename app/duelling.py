@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import streamlit as st
 
-from app.engine import engine
+from app.live.engine import engine
 from pareto.choice.user_study.duels import Answer
 from pareto.choice.user_study.study import Pairing, Study
 
 if TYPE_CHECKING:
-    from app.voices import Job
+    from app.live.voices import Job
 
 NOW, PAST = "duel_now", "duel_past"
 """Of the session: the question that stands, and those it has answered, by their duel's id."""
@@ -127,7 +127,7 @@ def _same(stands: Question, study: Study, person: str, live: bool) -> bool:
 
 
 def _speak(asked: Question) -> Job:
-    from app.voices import Voice
+    from app.live.voices import Voice
 
     run = asked.study.run
     of = {p.id: p.coefficients for p in asked.study.points}

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from app.marks import figure
+from app.markup.marks import figure
 from pareto.soups.outlook import Outlook
 
 STEP = 0.1

@@ -11,11 +11,11 @@ import streamlit as st
 from app import data as pages
 from app import place
 from app.duelling import NOW, Question, drop, question, undo, vote
-from app.engine import engine
+from app.live.engine import engine
+from app.markup.weights import weights_html
 from app.notices import notice, told
 from app.theme import look
 from app.views.duel_advice import advice
-from app.weights_marks import weights_html
 from pareto.choice.user_study.duels import FILE, Answer, check_person
 from pareto.choice.user_study.result import Result
 from pareto.choice.user_study.study import Study

@@ -10,9 +10,9 @@ import streamlit as st
 
 from app import place
 from app.duelling import drop
+from app.markup.weights import sliders
 from app.notices import notice
 from app.theme import look
-from app.weights_marks import sliders
 from pareto.choice.user_study.result import Result
 from pareto.choice.user_study.study import Study
 

@@ -9,8 +9,9 @@ import numpy as np
 import streamlit as st
 
 from app import data as run_data
-from app import looks, marks, place, ternary
+from app import looks, place, ternary
 from app.data import Data, Row
+from app.markup import marks
 from app.notices import notice, told
 from app.theme import look
 from app.views import explore_answers, explore_outcome

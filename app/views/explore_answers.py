@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from app import marks
 from app.data import Data
-from app.engine import Engine, engine
+from app.live.engine import Engine, engine
 from app.looks import Look
+from app.markup import marks
 from app.place import Policy, mix_spec
 from app.theme import look
 from pareto.errors import ParetoError
@@ -19,7 +19,7 @@ from pareto.store.run import Run
 from pareto.store.tables import read_prompts
 
 if TYPE_CHECKING:
-    from app.voices import Job, Spoken
+    from app.live.voices import Job, Spoken
 
 POLL, LOADING = 0.15, 0.6
 """Seconds between looks: at an answer that is being written, and at a model that is being loaded."""
@@ -155,7 +155,7 @@ def _want(prompt: Prompt) -> None:
 
 
 def _ask(live: Engine, found: Data, policy: Policy, pinned: Policy | None, prompt: Prompt) -> None:
-    from app.voices import Voice
+    from app.live.voices import Voice
 
     voices = [Voice("Chosen", policy.label, policy.coefficients), Voice("Base model", "nothing mixed in", {})]
     # As links write them: a pinned mix has gone through one.

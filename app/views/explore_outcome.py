@@ -8,9 +8,10 @@ from typing import Any
 import streamlit as st
 
 from app import data as run_data
-from app import exchange, marks, place
+from app import exchange, place
 from app.data import Data
 from app.looks import Look
+from app.markup import marks
 from app.place import Policy
 from pareto.config import Level
 from pareto.errors import ParetoError

@@ -9,13 +9,14 @@ from dataclasses import replace
 import streamlit as st
 
 from app import data as pages
-from app import jobs, place
+from app import place
 from app.bundle import Bundle, bundle
 from app.data import Data
+from app.markup.policy import checks_html, mix_html, values_html
 from app.notices import notice, told
 from app.place import Policy
-from app.policy_marks import checks_html, mix_html, values_html
-from app.progress import mix_of, unfinished
+from app.sweeping import jobs
+from app.sweeping.progress import mix_of, unfinished
 from app.theme import look
 from pareto.choice.admission import Admission, admit
 from pareto.choice.levels import format_levels, parse_levels

@@ -8,12 +8,13 @@ from typing import Any
 
 import streamlit as st
 
-from app import data, place, tiles
+from app import data, place
 from app.charts.paths import paths
 from app.charts.plane import plane
 from app.charts.scene import Scene, legend
 from app.charts.space import cloud, triangle
 from app.data import Data
+from app.markup import tiles
 from app.measures import Comparison, Table, compare
 from app.notices import told
 from app.theme import look

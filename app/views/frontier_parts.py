@@ -8,10 +8,11 @@ from typing import Any
 
 import streamlit as st
 
-from app import data, place, tiles
+from app import data, place
 from app.charts.scene import Scene
 from app.charts.volume import volume
 from app.data import Data
+from app.markup import tiles
 from app.measures import Comparison, Table, growth
 from app.place import Policy
 from app.theme import look

@@ -6,10 +6,11 @@ import shlex
 
 import streamlit as st
 
-from app import data, draft, place, tiles
+from app import data, draft, place
 from app.charts.plane import plane
 from app.charts.scene import Scene, legend
 from app.data import Data
+from app.markup import tiles
 from app.notices import told
 from app.theme import look
 from app.views import priorities_form as form

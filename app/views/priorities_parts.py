@@ -7,9 +7,10 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from app import data, place, tiles
+from app import data, place
 from app.charts.scene import Z95
 from app.data import Data
+from app.markup import tiles
 from app.notices import notice
 from app.theme import look
 from app.views.frontier_parts import link

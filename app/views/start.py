@@ -7,10 +7,11 @@ from pathlib import Path
 
 import streamlit as st
 
-from app import jobs, place
-from app.arrivals import card
+from app import place
 from app.notices import notice, told
-from app.progress import Progress
+from app.sweeping import jobs
+from app.sweeping.arrivals import card
+from app.sweeping.progress import Progress
 from app.theme import look
 from app.views.sweep import recipes
 from pareto.recipe_file import read_recipe

@@ -9,11 +9,12 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
-from app import jobs, place
-from app.arrivals import card, curve_figure, rows, slice_figure
-from app.jobs import Job
+from app import place
 from app.notices import notice, told
-from app.progress import Progress, unfinished
+from app.sweeping import jobs
+from app.sweeping.arrivals import card, curve_figure, rows, slice_figure
+from app.sweeping.jobs import Job
+from app.sweeping.progress import Progress, unfinished
 from app.theme import look
 from pareto.config import Recipe
 from pareto.errors import ParetoError

@@ -8,7 +8,7 @@ from streamlit.testing.v1 import AppTest
 
 from app import duelling
 from app.looks import LIGHT
-from app.weights_marks import sliders, weights_html
+from app.markup.weights import sliders, weights_html
 from pareto.choice.user_study.duels import read
 from pareto.choice.user_study.study import Study
 from pareto.store.run import Run

@@ -12,7 +12,7 @@ from forge import Forge
 from streamlit.testing.v1 import AppTest
 
 from app.bundle import bundle
-from app.jobs import Job
+from app.sweeping.jobs import Job
 from app.views.export import export_words, loading, mix_text
 from pareto.choice.admission import admit
 from pareto.choice.levels import parse_levels

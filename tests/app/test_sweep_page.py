@@ -11,11 +11,11 @@ import pytest
 from forge import ROOT, smoke_recipe
 from streamlit.testing.v1 import AppTest
 
-from app import progress
-from app.arrivals import ago, card, rows, slice_figure
-from app.jobs import Job
 from app.looks import LIGHT
-from app.progress import Progress, Task, unfinished
+from app.sweeping import progress
+from app.sweeping.arrivals import ago, card, rows, slice_figure
+from app.sweeping.jobs import Job
+from app.sweeping.progress import Progress, Task, unfinished
 from app.views import sweep
 from pareto.front.indicators import hypervolume
 from pareto.frontier import find_point, read_frame
@@ -272,6 +272,6 @@ def test_a_killed_map_leaves_its_last_words_and_a_button_to_go_on(run, monkeypat
     assert "it ended without finishing (killed?)" in html(page)
     assert "measure soups …" in [c.value for c in page.code]
     started = []
-    monkeypatch.setattr("app.jobs.start", lambda *how: started.append(how))
+    monkeypatch.setattr("app.sweeping.jobs.start", lambda *how: started.append(how))
     page.button(key="sweep_go_on").click().run()
     assert started == [(run.path.parent, "map-smoke", list(killed.words))]

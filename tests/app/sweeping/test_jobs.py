@@ -9,7 +9,7 @@ import psutil
 import pytest
 from forge import until
 
-from app import jobs
+from app.sweeping import jobs
 from pareto.errors import ParetoError
 
 

@@ -16,8 +16,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from app.jobs import Job
 from app.measures import growth, made_order
+from app.sweeping.jobs import Job
 from pareto.front.frame import Frame
 from pareto.frontier import read_frame
 from pareto.records import Point

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from app import engine as module
-from app import voices
-from app.engine import Engine
-from app.voices import Job, Voice
+from app.live import engine as module
+from app.live import voices
+from app.live.engine import Engine
+from app.live.voices import Job, Voice
 from pareto.errors import ParetoError
 from pareto.inference.policy import Policy
 from pareto.models import Base

@@ -24,7 +24,7 @@ from pareto.records import Prompt
 from pareto.store.run import Run
 
 if TYPE_CHECKING:
-    from app.voices import Job, Voice, Voices
+    from app.live.voices import Job, Voice, Voices
 
 WAITING = 8
 """Jobs in the queue at most."""
@@ -58,7 +58,7 @@ class Engine:
         Raises:
             ParetoError: too many people wait.
         """
-        from app.voices import Job
+        from app.live.voices import Job
 
         job = Job(prompt, tuple(voices), seed, length)
         with self._changed:
@@ -137,7 +137,7 @@ class Engine:
     def _voices(self) -> Voices:
         import torch
 
-        from app.voices import Voices
+        from app.live.voices import Voices
 
         # One core stays free for the pages, which must not wait for the model.
         torch.set_num_threads(max(1, min(torch.get_num_threads(), (os.cpu_count() or 2) - 1)))

@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 import pytest
 
 from app.looks import LIGHT
-from app.marks import (
+from app.markup.marks import (
     Answer,
     Outcome,
     answers,

@@ -8,7 +8,7 @@ from typing import Any
 
 from app.charts.scene import SHAPES
 from app.looks import Look
-from app.progress import Progress
+from app.sweeping.progress import Progress
 from pareto.records import Point
 
 

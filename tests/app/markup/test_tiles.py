@@ -2,8 +2,8 @@
 
 import pytest
 
-from app import tiles
 from app.looks import LIGHT
+from app.markup import tiles
 
 EVIL = "<script>alert(1)</script>"
 

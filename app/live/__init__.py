@@ -1,0 +1,1 @@
+"""The live model: one worker that owns it, and the voices that speak in one batch."""
