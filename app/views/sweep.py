@@ -193,9 +193,14 @@ def _other(root: Path, looked_at: str) -> None:
                 jobs.start(root, f"sweep-{recipe.name}", words)
                 st.rerun()
             if busy and recipe is not None and recipe.name != looked_at:
-                st.button(
-                    "Look at it", key="sweep_open", on_click=place.look_at, args=(recipe.name,),
-                    disabled=not (root / recipe.name / "run.json").is_file(),
-                )  # fmt: skip
-                st.caption("It runs; its folder is there once its libraries are loaded.")
+                st.fragment(run_every=EVERY)(told(_begun))(root, recipe.name, looked_at)
         st.code(shlex.join(["pareto", *words]), language=None, wrap_lines=True)
+
+
+def _begun(root: Path, name: str, looked_at: str) -> None:
+    """A sweep that has just been started: the way to it, once its folder is there."""
+    if place.get("run") != looked_at:
+        st.rerun()
+    there = (root / name / "run.json").is_file()
+    st.button("Look at it", key="sweep_open", on_click=place.look_at, args=(name,), disabled=not there)
+    st.caption("It runs." if there else "It runs; its folder is there once its libraries are loaded.")
