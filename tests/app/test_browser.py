@@ -269,10 +269,10 @@ def test_hostile_text_is_shown_and_never_run(forge: Forge, serve: Serve, visit: 
     page.locator(".st-key-duel_person input").fill("me")
     page.keyboard.press("Enter")
     page.locator(".st-key-duel_question").wait_for()
-    assert "<script>" in page.locator(".st-key-duel_question").inner_text()
+    page.locator(".st-key-duel_question", has_text="<script>").first.wait_for()
     pages.append(page)
     page = visit(f"{address}/export?policy=soup-0")
-    assert "<script>" in page.locator(".st-key-export_card").inner_text()
+    page.locator(".st-key-export_card", has_text="<script>").first.wait_for()
     pages.append(page)
     pages += [visit(f"{address}/{name}") for name in ("", "priorities", "sweep")]
     for page in pages:
