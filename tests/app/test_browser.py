@@ -115,7 +115,7 @@ def test_a_click_on_the_plot_chooses_a_policy_everywhere(smoke_app: str, smoke_r
         page.locator("h1").get_by_text(name, exact=True).wait_for()
         settled(page)
         assert f"policy={chosen[1]}" in page.url
-        assert page.get_by_text(chosen[1]).first.is_visible()
+        page.get_by_text(chosen[1]).first.wait_for()
 
 
 def test_a_priority_turns_policies_grey_and_says_why(smoke_app: str, smoke_root: Path, visit: Visit) -> None:
@@ -239,7 +239,7 @@ def test_a_link_compares_two_runs(smoke_root: Path, serve: Serve, visit: Visit, 
         shutil.copytree(smoke_root / "smoke", tmp_path / "runs" / name)
     page = visit(f"{serve(tmp_path / 'runs')}/?run=one&with=two&spread=Ellipses")
     page.locator(".st-key-growth").wait_for()
-    assert "two" in page.locator(".st-key-rival").inner_text()
+    page.locator(".st-key-rival", has_text="two").first.wait_for()
 
 
 HOSTILE = (
@@ -285,7 +285,7 @@ def test_without_a_run_the_page_says_how_to_make_one_and_makes_it(serve: Serve, 
     (tmp_path / "runs").mkdir()
     address = serve(tmp_path / "runs")
     page = visit(address)
-    assert "make demo" in page.locator("[data-testid=stMainBlockContainer]").inner_text()
+    page.locator("[data-testid=stMainBlockContainer]", has_text="make demo").first.wait_for()
     page.locator(".st-key-start_sweep button").click()
     page.locator(".st-key-start_progress").wait_for()
     page.locator("h1").get_by_text("Frontier", exact=True).wait_for(timeout=240_000)
