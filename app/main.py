@@ -74,8 +74,6 @@ def _page(module: ModuleType, run: Run | None) -> None:
             st.selectbox("Run", names, key="run", width=220, label_visibility="collapsed", on_change=_other_run)
         links.check(run)
         links.tell(module.TITLE, run)
-        if module is export and (trouble := data.load(run).trouble):
-            notice(trouble, key="map_trouble")
         module.page(run)
     except ParetoError as e:
         notice(str(e), key="trouble")

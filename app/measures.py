@@ -13,7 +13,7 @@ from pareto.errors import ParetoError
 from pareto.front.dominance import nondominated
 from pareto.front.frame import Frame
 from pareto.front.indicators import hypervolume
-from pareto.front.statistics import Interval, paired_difference, resample_means
+from pareto.front.statistics import Interval, paired_difference, prompt_means, resample_means
 from pareto.frontier import per_prompt, select
 from pareto.records import Point, Split
 from pareto.store.points import load_points
@@ -137,7 +137,7 @@ def compare(run: Run, other: Run, frame: Frame, resamples: int = 600) -> Compari
     scores = np.stack([per_prompt(r, p) for r, found in fronts for p in found])
     mine = np.arange(len(scores)) < len(fronts[0][1])
     draws = frame.normalise(resample_means(scores, resamples, 0))
-    means = frame.normalise(np.stack([_mean(policy) for policy in scores]))
+    means = frame.normalise(np.concatenate([prompt_means(policy, len(policy)) for policy in scores]))
     values = [hypervolume(means[side], frame.reference) for side in (mine, ~mine)]
     drawn = np.array([[hypervolume(d[side], frame.reference) for d in draws] for side in (mine, ~mine)])
     gap, gaps = values[0] - values[1], drawn[0] - drawn[1]
@@ -152,11 +152,6 @@ def compare(run: Run, other: Run, frame: Frame, resamples: int = 600) -> Compari
 def _basic(value: float, draws: Floats, least: float) -> Interval:
     low, high = np.quantile(draws, [0.025, 0.975]).tolist()
     return Interval(value, max(least, min(2 * value - high, value)), max(2 * value - low, value))
-
-
-def _mean(scores: Floats) -> Floats:
-    count = np.isfinite(scores).sum(axis=0)
-    return np.asarray(np.nansum(scores, axis=0) / np.where(count, count, np.nan))
 
 
 def _prompts(run: Run, table: str) -> Sequence[str]:

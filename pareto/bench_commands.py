@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -45,16 +46,9 @@ def bench_soup(
     quiet()
     from pareto.bench.soup import FULL, QUICK
     from pareto.bench.soup import bench_soup as run_bench
-    from pareto.store.files import write_json
     from pareto.tables import soup_table
 
-    result = run_bench(model, say, QUICK if quick else FULL)
-    if out:
-        write_json(out, result)
-    if as_json:
-        print_json(result)
-    else:
-        typer.echo(soup_table(result))
+    _told(run_bench(model, say, QUICK if quick else FULL), out, as_json, soup_table)
 
 
 @bench_app.command("methods")
@@ -142,8 +136,10 @@ def bench_explorer(
     _told(run_bench(Run.open(run, root), repeats, say), out, as_json)
 
 
-def _told(result: dict[str, Any], out: Path | None, as_json: bool) -> None:
-    """Keep a result whose rows have the same columns, and print it."""
+def _told(
+    result: dict[str, Any], out: Path | None, as_json: bool, table: Callable[[dict[str, Any]], str] | None = None
+) -> None:
+    """Keep a result and print it, as a table of its rows where it has none of its own."""
     from pareto.store.files import write_json
     from pareto.tables import rows_table
 
@@ -152,4 +148,4 @@ def _told(result: dict[str, Any], out: Path | None, as_json: bool) -> None:
     if as_json:
         print_json(result)
     else:
-        typer.echo(rows_table(result))
+        typer.echo((table or rows_table)(result))

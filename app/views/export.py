@@ -38,10 +38,11 @@ def page(run: Run) -> None:
     """The policy that is chosen, or how to choose one."""
     data = pages.load(run)
     chosen = place.policy(data)
-    if chosen is None and data.trouble:  # told at the top of the page
-        return
+    if data.trouble:
+        notice(data.trouble, key="map_trouble")
     if chosen is None:
-        notice("No policy is measured yet; the Sweep page shows how the run comes along.", key="export_empty")
+        if not data.trouble:
+            notice("No policy is measured yet; the Sweep page shows how the run comes along.", key="export_empty")
         return
     if not chosen.coefficients:
         notice(

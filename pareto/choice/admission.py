@@ -55,7 +55,7 @@ def admit(run: Run, point: Point, levels: Sequence[Level], verdict: Verdict | No
     levels = tuple(levels)
     if not levels:
         return Admission(levels, measured=True, kept=True, reason="", checks=[], confirmation=None)
-    candidates = Candidates.of(run)
+    candidates = verdict.candidates if verdict else Candidates.of(run)
     if point.id not in candidates.ids:
         return Admission(
             levels, False, False, "not measured, so nobody knows whether it keeps the priorities", [], None

@@ -151,8 +151,7 @@ def test_the_price_is_what_the_outlook_predicts_for_the_step(run: Run) -> None:
     at = dict.fromkeys(outlook.adapters, 0.5)
     name = run.recipe.names[0]
     found = exchange.exchange(outlook, at, name)
-    if found is None:
-        pytest.skip("no step helps in this run")
+    assert found is not None
     signs = dict(zip(outlook.objectives, outlook.map.frame.signs, strict=True))
     here = outlook.predict(at)["mean"]
     steps = [at | {a: at[a] + d} for a in at for d in (exchange.STEP, -exchange.STEP)]
