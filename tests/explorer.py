@@ -13,12 +13,18 @@ if TYPE_CHECKING:
 __all__ = ["CHROMIUM", "NARROW", "WIDE", "no_overflow", "served", "settled"]
 
 WIDE, NARROW = (1280, 900), (390, 844)
+UNCHANGED = """() => {
+    const now = document.body.innerText + document.querySelectorAll("*").length;
+    if (window.drawn !== now) [window.drawn, window.since] = [now, performance.now()];
+    return performance.now() - window.since > 500;
+}"""
+"""Neither words nor elements have changed for half a second: Streamlit draws code, lists and sliders after the rest."""
 
 
 def settled(page: Page) -> None:
-    """Wait until the app has drawn its page and nothing is running; no exception box may be there."""
+    """Wait until nothing runs and what is drawn late has come; no exception box may be there."""
     drawn(page)
-    page.wait_for_timeout(150)
+    page.wait_for_function(UNCHANGED, polling=100, timeout=60_000)
     assert page.get_by_test_id("stException").count() == 0
 
 

@@ -122,14 +122,15 @@ def relax(candidates: Candidates, levels: Sequence[Level], asked: Sequence[Seque
 
 
 def _table(candidates: Candidates, asked: Sequence[Demand], entered: Indices) -> Floats:
-    """(demands, policies) margins; of a policy that is too far off on the mean to be the best, those on the mean."""
+    """(demands, policies) margins; of a policy that on the mean is neither enough nor the best, those on the mean."""
     table = np.stack([margins(candidates, d, entered, entered, None)[0] for d in asked])
     sure = [d.alpha is not None for d in asked]
     if any(sure):
-        # The bound is never above the mean, so who is below the bound of one policy on the mean is below it for sure.
+        # The bound is never above the mean: who misses on the mean, and by more than one policy does on the bound, is
+        # neither kept nor the best.
         lead = int(table.min(axis=0).argmax())
         at_least = min(margins(candidates, d, entered[[lead]], entered, d.alpha)[0][0] for d in asked)
-        close = table.min(axis=0) >= at_least - ROUNDING
+        close = table.min(axis=0) >= min(at_least, 0.0) - ROUNDING
         for row, demand in zip(table, asked, strict=True):
             row[close] = margins(candidates, demand, entered[close], entered, demand.alpha)[0]
     return table

@@ -225,10 +225,12 @@ def test_weights_stay_in_the_address_of_every_page(smoke_app: str, visit: Visit)
     page = visit(f"{smoke_app}/explore?w_vowels=9")
     page.get_by_test_id("stTopNavLink").get_by_text("Export", exact=True).click()
     page.wait_for_function("() => location.pathname.endsWith('export') && location.search.includes('w_vowels=9')")
-    settled(page)
     other = visit(page.url)
-    shown = ".st-key-export_policy"
-    assert other.locator(shown).inner_text() == page.locator(shown).inner_text()
+    told = []
+    for shown in (page, other):
+        shown.locator(".st-key-export_policy", has_text="for weights").wait_for()
+        told.append(shown.locator(".st-key-export_policy").inner_text())
+    assert told[0] == told[1]
     page.get_by_test_id("stTopNavLink").get_by_text("Explore", exact=True).click()
     page.locator(SLIDER).wait_for(state="attached")
     assert page.locator(SLIDER).input_value() == "9"

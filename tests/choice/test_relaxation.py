@@ -47,3 +47,14 @@ def test_where_confidence_excludes_the_prompts_that_would_decide_are_told() -> N
     assert verdict.relaxation.nearest == "p1"
     assert verdict.relaxation.more_prompts == verdict.excluded["p0"].more_prompts
     assert verdict.relaxation.text.endswith("more prompts may let another through.")
+
+
+def test_who_misses_a_level_by_confidence_alone_is_not_there_for_the_levels_below() -> None:
+    sure = np.tile([0.9, 0.5, 0.5], (40, 1))
+    unsure = np.tile([[0.0, 0.1, 0.5], [0.52, 0.1, 0.5]], (20, 1))
+    c = candidates(np.stack([sure, unsure]))
+    verdict = judge(c, parse_levels("a>=0.25@0.95;b<=0@mean", NAMES))
+    assert verdict.steps[0].kept == ("p0",)
+    assert verdict.relaxation is not None
+    assert verdict.relaxation.kept == ("p0",)
+    assert judge(c, verdict.relaxation.levels).kept == ("p0",)
