@@ -6,7 +6,9 @@ apply to a prompt, a reward that failed on a row) is NaN in arrays and ``None`` 
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Literal
 
 SCHEMA = 1
@@ -14,6 +16,8 @@ SCHEMA = 1
 
 Split = Literal["train", "validation", "test"]
 Kind = Literal["base", "expert", "trained", "soup"]
+Answer = Literal["first", "second", "tie", "skip"]
+Who = Literal["person", "judge", "gold", "file"]
 
 
 @dataclass(frozen=True)
@@ -100,3 +104,80 @@ class Proposal:
     """A point of the simplex, in the recipe's order of objectives."""
     settings: dict[str, float | int] = field(default_factory=dict)
     """Hyper-parameters searched beside the weights, e.g. ``{"beta": 0.05}``."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two completions of a prompt and which is better: what a reward model learns from."""
+
+    prompt: str
+    chosen: str
+    rejected: str
+    target: float = 1.0
+    """Probability that the chosen one is better, as the label has it: 1, or ½ for a tie."""
+    weight: float = 1.0
+    """How much the label counts: its strength, or what its age leaves of it."""
+    annotator: str = ""
+    round: int = 0
+
+
+@dataclass(frozen=True)
+class Question:
+    """Two completions of a prompt, one of which somebody is to prefer."""
+
+    objective: str
+    prompt_id: str
+    prompt: str
+    first: str
+    """Of the two texts the one that sorts first: a question is the same whichever way round it is shown."""
+    second: str
+    answers: tuple[str, ...] = ()
+    """Accepted answers of the prompt, where it has any."""
+    source: str = ""
+    """Of the prompt."""
+    round: int = 0
+    """Which round wants it answered."""
+    reason: str = ""
+    """Why this one was chosen, for people."""
+    scores: dict[str, list[float]] = field(default_factory=dict)
+    """What each member of the ensemble gave, ``first`` and ``second``; empty where there was none."""
+
+    @property
+    def key(self) -> tuple[str, str, str, str]:
+        """What is asked: equal for everybody who is asked the same."""
+        return (self.objective, self.prompt_id, self.first, self.second)
+
+
+@dataclass(frozen=True)
+class Label:
+    """An answered question."""
+
+    objective: str
+    prompt_id: str
+    prompt: str
+    first: str
+    second: str
+    answer: Answer
+    annotator: str
+    """A person's name, or ``judge:<model>``, ``gold:<reward>``, ``file:<name>``."""
+    who: Who
+    round: int
+    swapped: bool = False
+    """Whether ``second`` was shown on the left."""
+    strength: float = 1.0
+    """How sure the annotator was, more than 0; 1 where nothing was said."""
+    milliseconds: int = 0
+    """From seeing both to answering."""
+    note: str = ""
+    """What a judge said word by word."""
+    cost: float = 0.0
+    """Of the judge's calls, in the currency of its prices."""
+    time: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="milliseconds"))
+    """UTC."""
+    id: str = field(default_factory=lambda: secrets.token_hex(8))
+    """Of programmatic annotators a hash of what was asked and of whom, so that nothing is counted twice."""
+
+    @property
+    def key(self) -> tuple[str, str, str, str]:
+        """As ``Question.key``."""
+        return (self.objective, self.prompt_id, self.first, self.second)

@@ -39,7 +39,7 @@ class Run:
         Raises:
             ParetoError: when another recipe or another storage made the run of that name, or as ``open`` does.
         """
-        tree = recipe.model_dump(mode="json")
+        tree = recipe.model_dump(mode="json", exclude={"rounds"})
         path = Path(root).absolute() / recipe.name
         if not (path / "run.json").exists():
             path.parent.mkdir(parents=True, exist_ok=True)

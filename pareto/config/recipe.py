@@ -1,23 +1,16 @@
-"""The schema of a sweep's recipe (``sweeps/*.yaml``). Imports no torch."""
+"""A sweep's recipe and its sections."""
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from pareto.errors import ParetoError
-
-Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$", max_length=64)]
-
-
-class Section(BaseModel):
-    """Base of every section: unknown keys are errors, values are frozen."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+from pareto.config.priorities import Level
+from pareto.config.rounds import Rounds
+from pareto.config.section import Misfit, Name, Section, suggest
 
 
 class Model(Section):
@@ -87,8 +80,8 @@ class Objective(Section):
 
     name: Name
     reward: str
-    """A name of the catalogue, ``module:function`` with TRL's reward signature, or ``model:<folder or hub id>`` of
-    an ``AutoModelForSequenceClassification``."""
+    """A name of the catalogue, ``module:function`` with TRL's reward signature, ``model:<folder or hub id>`` of an
+    ``AutoModelForSequenceClassification``, or ``ensemble:<folder>`` that `pareto reward train` made."""
     direction: Literal["maximize", "minimize"] = "maximize"
     range: tuple[float, float] | None = None
     """Declared range; a value outside is an error of the reward and is masked."""
@@ -212,91 +205,6 @@ class Evaluation(Section):
     confidence: float = Field(0.95, gt=0.5, lt=1)
 
 
-class Rule(NamedTuple):
-    """What a level asks of one objective."""
-
-    objective: str
-    threshold: float | None
-    """Least value (at_least) or, where the objective is minimised, largest (at_most), in its own units."""
-    within: float | None
-    """Largest distance to the best that the levels above leave, in the objective's own units."""
-
-
-Limit = FiniteFloat | dict[Name, FiniteFloat]
-"""One number for all objectives of a level, or one for each that it concerns."""
-
-
-class Level(Section):
-    """One level of the priorities: objectives in which a policy must be good enough to be chosen.
-
-    Written with ``objective: NAME`` or ``objectives: [NAME, …]``.
-    """
-
-    objectives: tuple[Name, ...] = Field(min_length=1)
-    at_least: Limit | None = None
-    """Threshold of objectives that are maximised."""
-    at_most: Limit | None = None
-    """Threshold of objectives that are minimised."""
-    within: Limit | None = None
-    """Tolerance to the best that the levels above leave, 0 or more."""
-    confidence: float | None = Field(0.95, gt=0.5, lt=1)
-    """Judged on the lower confidence bound at this confidence, all candidates taken together; null: on the mean."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _one(cls, data: Any) -> Any:
-        if isinstance(data, Mapping) and "objective" in data and "objectives" not in data:
-            return {"objectives": [data["objective"]], **{k: v for k, v in data.items() if k != "objective"}}
-        return data
-
-    @model_validator(mode="after")
-    def _asks(self) -> Level:
-        limits = (self.at_least, self.at_most, self.within)
-        if all(limit is None for limit in limits):
-            raise ValueError("a level needs at_least, at_most or within")
-        for limit in limits:
-            for name in limit if isinstance(limit, dict) else ():
-                if name not in self.objectives:
-                    raise ValueError(f"'{name}' is not an objective of this level")
-        if any(w < 0 for w in (self.within.values() if isinstance(self.within, dict) else [self.within or 0.0])):
-            raise ValueError("within must be 0 or more")
-        for rule in self.rules:
-            if _of(self.at_least, rule.objective) is not None and _of(self.at_most, rule.objective) is not None:
-                raise ValueError(f"'{rule.objective}' has both at_least and at_most")
-            if rule.threshold is None and rule.within is None:
-                raise ValueError(f"nothing is asked of '{rule.objective}'")
-        return self
-
-    @property
-    def rules(self) -> tuple[Rule, ...]:
-        """One per objective, in the order written."""
-        return tuple(
-            Rule(name, at_most if (at_least := _of(self.at_least, name)) is None else at_least, _of(self.within, name))
-            for name in self.objectives
-            for at_most in [_of(self.at_most, name)]
-        )
-
-    def check_directions(self, minimised: Collection[str]) -> None:
-        """Refuse a threshold that lies on the wrong side.
-
-        Args:
-            minimised: objectives of which less is better.
-
-        Raises:
-            ParetoError: at_least for one of them, or at_most for another.
-        """
-        for name in self.objectives:
-            wrong, right = ("at_least", "at_most") if name in minimised else ("at_most", "at_least")
-            if _of(getattr(self, wrong), name) is not None:
-                side = "minimised" if name in minimised else "maximised"
-                raise ParetoError(f"priorities: '{name}' is {side}: give {right} instead of {wrong}")
-
-
-def _of(limit: Limit | None, name: str) -> float | None:
-    """What a limit says of one objective."""
-    return limit.get(name) if isinstance(limit, dict) else limit
-
-
 class Recipe(Section):
     """A whole sweep."""
 
@@ -315,6 +223,8 @@ class Recipe(Section):
     evaluation: Evaluation = Evaluation()
     priorities: tuple[Level, ...] = ()
     """Levels in order: a policy that breaks one is out of reach, and a trial infeasible for Optuna's samplers."""
+    rounds: Rounds = Rounds()
+    """Only for `pareto rounds`; a sweep does not look at it."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -337,20 +247,6 @@ class Recipe(Section):
         return self
 
 
-class Misfit(ValueError):
-    """A mistake between sections, which pydantic places nowhere, with its place."""
-
-    def __init__(self, message: str, *at: int | str) -> None:
-        super().__init__(message)
-        self.at = at
-
-
 def _check_known(name: str, names: tuple[str, ...], *at: int | str) -> None:
     if name not in names:
         raise Misfit(f"unknown objective '{name}'; {suggest(name, names)}", *at, "objective")
-
-
-def suggest(word: str, known: tuple[str, ...] | list[str]) -> str:
-    """A hint with the nearest known word, or all of them."""
-    near = difflib.get_close_matches(word, known, n=1)
-    return f"did you mean '{near[0]}'?" if near else f"known: {', '.join(known)}"

@@ -1,0 +1,49 @@
+"""The schema of recipes (``sweeps/*.yaml``). Imports no torch."""
+
+from pareto.config.priorities import Level, Rule
+from pareto.config.recipe import (
+    Driver,
+    Evaluation,
+    Lora,
+    Model,
+    Objective,
+    Prompts,
+    Recipe,
+    Rollouts,
+    Sampling,
+    Soups,
+    Source,
+    Take,
+    Training,
+)
+from pareto.config.rounds import Aggregation, Choosing, Ensemble, Head, Judge, Labels, Rounds
+from pareto.config.section import Misfit, Name, Section, suggest
+
+__all__ = [
+    "Aggregation",
+    "Choosing",
+    "Driver",
+    "Ensemble",
+    "Evaluation",
+    "Head",
+    "Judge",
+    "Labels",
+    "Level",
+    "Lora",
+    "Misfit",
+    "Model",
+    "Name",
+    "Objective",
+    "Prompts",
+    "Recipe",
+    "Rollouts",
+    "Rounds",
+    "Rule",
+    "Sampling",
+    "Section",
+    "Soups",
+    "Source",
+    "Take",
+    "Training",
+    "suggest",
+]
