@@ -47,7 +47,7 @@ def test_it_outlives_the_session_that_started_it(tmp_path, program):
         assert os.getsid(job.pid) == job.pid != os.getsid(0)
     finally:
         job.stop()
-        until(lambda: not job.alive, 10)
+        until(lambda: not job.alive, 60)
 
 
 def test_the_same_job_does_not_run_twice(tmp_path, program):
@@ -56,11 +56,11 @@ def test_the_same_job_does_not_run_twice(tmp_path, program):
     with pytest.raises(ParetoError, match=f"pareto sweep 'x y.yaml': runs already .process {job.pid}"):
         jobs.start(tmp_path, "long", ["sweep", "x y.yaml"])
     job.stop()
-    until(lambda: not job.alive, 10)
+    until(lambda: not job.alive, 60)
     again = jobs.start(tmp_path, "long", [])
     assert again.pid != job.pid
     again.stop()
-    until(lambda: not again.alive, 10)
+    until(lambda: not again.alive, 60)
 
 
 def test_stop_interrupts_like_ctrl_c(tmp_path, program):
@@ -68,7 +68,7 @@ def test_stop_interrupts_like_ctrl_c(tmp_path, program):
     job = jobs.start(tmp_path, "polite", [])
     time.sleep(0.3)  # the trap
     job.stop()
-    until(lambda: not job.alive, 10)
+    until(lambda: not job.alive, 60)
     assert (job.code, job.tail(1)) == (130, "interrupted")
 
 
@@ -78,7 +78,7 @@ def test_what_does_not_listen_is_terminated(tmp_path, program, monkeypatch):
     job = jobs.start(tmp_path, "stubborn", [])
     time.sleep(0.3)
     job.stop()
-    until(lambda: not job.alive, 10)
+    until(lambda: not job.alive, 60)
     assert job.code == -15
 
 
@@ -94,7 +94,7 @@ def test_a_pid_that_was_given_to_another_process_is_not_the_job(tmp_path):
 def test_control_characters_of_a_log_do_not_reach_the_page(tmp_path, program):
     program(r"printf 'a\033[31mred\033[0m\007\r\nlast'")
     job = jobs.start(tmp_path, "colours", [])
-    until(lambda: not job.alive, 10)
+    until(lambda: not job.alive, 60)
     assert job.tail() == "ared\n\nlast"
 
 
@@ -114,9 +114,9 @@ def test_a_damaged_record_is_no_job(tmp_path):
 def test_a_killed_job_says_so_and_keeps_its_last_words(tmp_path, program):
     program("echo half way; exec sleep 30")
     job = jobs.start(tmp_path, "long", [])
-    until(lambda: job.tail() == "half way", 10)
+    until(lambda: job.tail() == "half way", 60)
     os.kill(job.pid, signal.SIGKILL)
-    until(lambda: not job.alive, 10)
+    until(lambda: not job.alive, 60)
     assert (job.code, job.ending()) == (-9, "it ended without finishing (killed by signal 9)")
 
 
@@ -129,5 +129,5 @@ def test_one_that_another_app_started_was_perhaps_killed(tmp_path):
 def test_a_traceback_is_told_by_its_last_line(tmp_path, program):
     program("printf 'Traceback (most recent call last):\\n  File x\\nMemoryError: too big'; exit 1")
     job = jobs.start(tmp_path, "broken", [])
-    until(lambda: not job.alive, 10)
+    until(lambda: not job.alive, 60)
     assert job.ending() == "it ended with an error: MemoryError: too big"
