@@ -10,13 +10,14 @@ from types import ModuleType
 import streamlit as st
 
 from app import data, links, looks, place
-from app.notices import notice
+from app.notices import notice, told
 from app.theme import look
-from app.views import duel, explore, export, frontier, priorities, start, sweep
+from app.views import duel, explore, export, frontier, label, priorities, rounds, start, sweep
 from pareto.errors import ParetoError
+from pareto.rounds.store import list_rounds
 from pareto.store.run import Run
 
-PAGES = (frontier, explore, priorities, duel, sweep, export)
+PAGES = (frontier, explore, priorities, duel, label, rounds, sweep, export)
 
 
 def main() -> None:
@@ -59,8 +60,13 @@ def _run(root: Path, preferred: str | None) -> Run | None:
 def _page(module: ModuleType, run: Run | None) -> None:
     """One page beneath the choice of the run; what a user can put right is one line, not a traceback."""
     st.html(looks.page_css(look()))
+    root = Path(st.session_state["root"])
     if run is None:
-        start.page(Path(st.session_state["root"]))
+        if module in (label, rounds) and list_rounds(root):  # a first round waits for labels before it has a run
+            st.title(module.TITLE, anchor=False)
+            told(module.page)(None)
+        else:
+            start.page(root)
         return
     place.keep_address()
     if module is not explore:
@@ -68,7 +74,7 @@ def _page(module: ModuleType, run: Run | None) -> None:
     try:
         with st.container(horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute"):
             st.title(module.TITLE, anchor=False)
-            names = data.runs(Path(st.session_state["root"]))
+            names = data.runs(root)
             # Not bound to the address: every page has this widget, and a change of page would forget it.
             st.session_state["run"] = run.path.name
             st.selectbox("Run", names, key="run", width=220, label_visibility="collapsed", on_change=_other_run)

@@ -13,7 +13,10 @@ from pareto.bank_commands import bank_app
 from pareto.bench_commands import bench_app
 from pareto.choose_command import choose, measure
 from pareto.errors import ParetoError
+from pareto.label_command import label
 from pareto.map_command import map_run
+from pareto.reward_command import reward_app
+from pareto.rounds_command import rounds
 from pareto.study_command import study_run
 from pareto.terminal import Json, Root, RunName
 from pareto.terminal import print_json as _print_json
@@ -33,11 +36,14 @@ model_app = typer.Typer(help="Packaged base models.", no_args_is_help=True, rich
 app.add_typer(model_app, name="model")
 app.add_typer(bench_app, name="bench")
 app.add_typer(bank_app, name="bank")
+app.add_typer(reward_app, name="reward")
 app.command("map")(map_run)
 app.command("app")(explorer)
 app.command("choose")(choose)
 app.command("study")(study_run)
 app.command("measure")(measure)
+app.command("label")(label)
+app.command("rounds")(rounds)
 
 Coefficients = Annotated[
     str | None,

@@ -12,7 +12,7 @@ import os
 import resource
 import sys
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,7 +42,13 @@ if TYPE_CHECKING:
 
 
 def sweep(
-    recipe: Recipe, root: str | Path, storage: str | None, watch: Watcher, *, worker: bool = False
+    recipe: Recipe,
+    root: str | Path,
+    storage: str | None,
+    watch: Watcher,
+    *,
+    worker: bool = False,
+    inherited: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Run a sweep to its end, or go on with one.
 
@@ -52,6 +58,7 @@ def sweep(
         storage: address of a PostgreSQL database for the study; ``None``: SQLite in the run's folder.
         watch: told of phases, progress, trials.
         worker: only carry trials; leave soups and the test split to the main process.
+        inherited: objective → adapter in the run's folder that its expert starts from; default: the base.
 
     Returns:
         ``run``, ``trials``, ``seconds`` by phase in this process, ``peak_memory_gb`` of this process.
@@ -59,13 +66,13 @@ def sweep(
     Raises:
         ParetoError: anything that the user can put right.
     """
-    with _full_disk_told(Path(root) / recipe.name):
+    with full_disk_told(Path(root) / recipe.name):
         new = not (Path(root) / recipe.name / "run.json").exists()
         run = Run.create(root, recipe, storage)
         sweep_leftovers(run.path)
         try:
             with StudyStore(run, storage, recipe.names) as store:
-                work = _Sweep(run, recipe, store, watch)
+                work = _Sweep(run, recipe, store, watch, inherited or {})
                 work.prepare()
                 work.trials(worker)
                 if not worker:
@@ -90,6 +97,7 @@ class _Sweep:
     recipe: Recipe
     store: StudyStore
     watch: Watcher
+    inherited: Mapping[str, str]
 
     # -- what every trial stands on ------------------------------------------------------------------------------
 
@@ -203,13 +211,23 @@ class _Sweep:
 
     def _start(self, trial: Trial | FrozenTrial) -> dict[str, float]:
         """The soup that a trial's training starts from; empty: the base."""
-        if trial.user_attrs["kind"] == "expert" or self.recipe.training.start == "base":
+        if trial.user_attrs["kind"] == "expert":
+            return self._inherited_start(point_id(trial).removeprefix("expert-"))
+        if self.recipe.training.start == "base":
             return {}
         start: dict[str, float] | None = trial.user_attrs.get("start")
         if start is not None:
             return start
         self._wait_for_experts()
         return soup_of(trial.user_attrs["weights"], self._experts(), self.recipe.soups.scale)
+
+    def _inherited_start(self, objective: str) -> dict[str, float]:
+        """An expert's: the adapter that was handed down to it, where one was."""
+        if objective not in self.inherited:
+            return {}
+        name = f"inherited-{objective}"
+        self.bench.join(name, self.inherited[objective])
+        return {name: 1.0}
 
     def _wait_for_experts(self) -> None:
         """Until no other process trains an expert; one whose process was killed is carried on here."""
@@ -288,7 +306,7 @@ class _Sweep:
 
 
 @contextmanager
-def _full_disk_told(path: Path) -> Iterator[None]:
+def full_disk_told(path: Path) -> Iterator[None]:
     """Turn a full disk that the store, the log or a trainer's scratch folder met into one clear line."""
     try:
         yield

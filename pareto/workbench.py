@@ -44,17 +44,8 @@ class Workbench:
         self.run, self.recipe, self.watch = run, recipe, watch
         self.clock = Clock(watch, run.log)
         with self.clock.phase("load model and prompts"):
-            self.rewards = [load_reward(o) for o in recipe.objectives]
-            self.base: Base = load(recipe.model)
-            self.all_prompts = load_prompts(recipe.prompts, recipe.seed)
-            for p in self.all_prompts:
-                context_check(
-                    self.base,
-                    self.base.prompt_ids(p.text),
-                    recipe.sampling.max_new_tokens,
-                    recipe.prompts.max_tokens,
-                    f"prompt {p.id} of {p.source}",
-                )
+            self.rewards = [load_reward(o, run.path) for o in recipe.objectives]
+            self.base, self.all_prompts = load_base(recipe)
         splits: tuple[Split, ...] = ("train", "validation", "test")
         self.prompts: dict[Split, list[Prompt]] = {s: [p for p in self.all_prompts if p.split == s] for s in splits}
         lora = recipe.training.lora
@@ -168,6 +159,20 @@ class Workbench:
         """A row that a reward failed on is told, and masked."""
         self.watch.note(f"reward {failure.objective} {failure.reason} (row {failure.row}); the row is masked")
         self.run.log("reward failed", objective=failure.objective, row=failure.row, reason=failure.reason)
+
+
+def load_base(recipe: Recipe) -> tuple[Base, list[Prompt]]:
+    """A recipe's base model and its prompts.
+
+    Raises:
+        ParetoError: one of them cannot be loaded, or a prompt is too long for the model or the recipe.
+    """
+    base = load(recipe.model)
+    prompts = load_prompts(recipe.prompts, recipe.seed)
+    length, most = recipe.sampling.max_new_tokens, recipe.prompts.max_tokens
+    for p in prompts:
+        context_check(base, base.prompt_ids(p.text), length, most, f"prompt {p.id} of {p.source}")
+    return base, prompts
 
 
 def adder(advance: Callable[[int], None], start: int = 0) -> Callable[[int], None]:

@@ -174,7 +174,8 @@ def _serve() -> None:
 
 
 HEAVY = """datasets optuna transformers.models.llama.modeling_llama trl.trainer.dpo_trainer pareto.export.adapter
-    pareto.front.plot pareto.inference.policy pareto.sweep pareto.training.dpo"""
+    pareto.front.plot pareto.inference.policy pareto.rounds.loop pareto.sweep
+    pareto.training.dpo pareto.training.rewards.train"""
 
 
 def _import_what_takes_long() -> None:

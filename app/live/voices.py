@@ -111,7 +111,7 @@ class Voices:
     def rewards(self) -> list[Reward]:
         """Of the objectives, then of the gold measures that need one."""
         gold = [Objective(name=n, reward=n) for n in self._gold]
-        return [load_reward(o) for o in (*self.recipe.objectives, *gold)]
+        return [load_reward(o, self.run.path) for o in (*self.recipe.objectives, *gold)]
 
     def speak(self, job: Job) -> None:
         """Answer a job's prompt, all voices in one batch, until they end or nobody wants to hear more.

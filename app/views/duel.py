@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from contextlib import suppress
 from html import escape
 
 import streamlit as st
 
 from app import data as pages
+from app import person as who
 from app import place
 from app.duelling import NOW, Question, drop, question, undo, vote
 from app.live.engine import engine
@@ -16,13 +16,18 @@ from app.markup.weights import weights_html
 from app.notices import notice, told
 from app.theme import look
 from app.views.duel_advice import advice
-from pareto.choice.user_study.duels import FILE, Answer, check_person
+from pareto.choice.user_study.duels import FILE, Answer
 from pareto.choice.user_study.result import Result
 from pareto.choice.user_study.study import Study
 from pareto.errors import ParetoError
 from pareto.store.run import Run
 
 TITLE = "Duel"
+WELCOME = (
+    "You will see two answers to the same question, from two policies, without their names and on sides thrown by "
+    "chance. Say which is better; after a few dozen it is known what you care about. Every answer is kept at once, "
+    "under your name."
+)
 MEASURED, LIVE = "Measured", "Live"
 POLL = 0.3
 """Seconds between looks at answers that are being spoken."""
@@ -34,9 +39,9 @@ def page(run: Run) -> None:
     if data.frame is None or len(data.validation) < 3:
         notice("Two policies have to be measured before they can be compared; see Sweep.", key="duel_empty")
         return
-    person = _person()
+    person = who.person()
     if person is None:
-        _who(run)
+        who.who(WELCOME, Study.open(run).people, "duel")
         return
     kept = _kept(data)
     study = _study(str(run.path), pages.stamp(run), _allowed(data, kept))
@@ -69,52 +74,11 @@ def _allowed(data: pages.Data, kept: frozenset[str] | None) -> tuple[str, ...] |
     return found if len(found) > 1 else None
 
 
-# -- who answers -----------------------------------------------------------------------------------------------------
-
-
-def _person() -> str | None:
-    """Whoever began in this session, else whom the address names: reloading the page goes on."""
-    named = st.query_params.get("person")
-    if named and "duel_name" not in st.session_state:
-        with suppress(ParetoError):
-            st.session_state["duel_name"] = check_person(named)
-    person: str | None = st.session_state.get("duel_name")
-    if person:
-        st.query_params["person"] = person
-    elif named:
-        del st.query_params["person"]
-    return person
-
-
-def _who(run: Run) -> None:
-    known = Study.open(run).people
-    with st.container(border=True, key="duel_who", width=560):
-        st.subheader("Who is answering?", anchor=False)
-        st.html(
-            "<p style='line-height:1.6;margin:0'>You will see two answers to the same question, from two policies, "
-            "without their names and on sides thrown by chance. Say which is better; after a few dozen it is known "
-            "what you care about. Every answer is kept at once, under your name.</p>"
-        )
-        with st.form("duel_form", border=False):
-            name = st.text_input("Your name", max_chars=40, placeholder="me", key="duel_person")
-            begin = st.form_submit_button("Begin", type="primary", key="duel_begin")
-        if known:
-            listed = ", ".join(known)
-            st.html(f"<div class='mute'>Answered so far: {escape(listed)}. Give your name again to go on.</div>")
-    if begin:
-        try:
-            st.session_state["duel_name"] = check_person(name or "me")
-        except ParetoError as e:
-            notice(str(e), key="duel_wrong_name")
-            return
-        st.rerun()
-
-
 # -- one question after the other ------------------------------------------------------------------------------------
 
 
 def _duels(run: Run, study: Study, person: str, out: frozenset[str]) -> None:
-    if st.session_state.get("duel_name") != person:  # "Someone else" drew only this part again
+    if st.session_state.get(who.NAME) != person:  # "Someone else" drew only this part again
         st.rerun()
     done = st.session_state.pop("duel_told", None)
     if done:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import streamlit as st
 
+from app import person as who
 from app import place
 from app.duelling import drop
 from app.markup.weights import sliders
@@ -89,8 +90,7 @@ def _take(best: str) -> None:
 
 
 def _leave() -> None:
-    st.session_state["duel_name"] = None
-    st.query_params.pop("person", None)
+    who.leave()
     drop()
 
 

@@ -16,7 +16,7 @@ from pareto.config.recipe import (
     Take,
     Training,
 )
-from pareto.config.rounds import Aggregation, Choosing, Ensemble, Head, Judge, Labels, Rounds
+from pareto.config.rounds import Aggregation, Choosing, Ensemble, Head, Judge, Labels, Pooling, Rounds
 from pareto.config.section import Misfit, Name, Section, suggest
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "Model",
     "Name",
     "Objective",
+    "Pooling",
     "Prompts",
     "Recipe",
     "Rollouts",

@@ -81,7 +81,8 @@ class Objective(Section):
     name: Name
     reward: str
     """A name of the catalogue, ``module:function`` with TRL's reward signature, ``model:<folder or hub id>`` of an
-    ``AutoModelForSequenceClassification``, or ``ensemble:<folder>`` that `pareto reward train` made."""
+    ``AutoModelForSequenceClassification``, or ``ensemble:<folder>`` that `pareto reward train` made; in `pareto rounds`
+    also ``labels``: only those who label know it."""
     direction: Literal["maximize", "minimize"] = "maximize"
     range: tuple[float, float] | None = None
     """Declared range; a value outside is an error of the reward and is masked."""

@@ -13,6 +13,9 @@ Aggregation = Literal["mean", "min", "lcb", "uwo"]
 Head = Literal["linear", "mlp", "encoder", "lora"]
 """What a member is: a linear or small MLP head on the base model's frozen features, a linear head on a sentence
 encoder's, or a LoRA adapter with a head on the base model."""
+Pooling = Literal["middle", "last"]
+"""``last``: the end of the turn after the last layer, all that ``AutoModelForSequenceClassification`` feeds its head;
+``middle`` tells more, but a head on it cannot leave as such a model."""
 Choosing = Literal["random", "disagreement", "infogain"]
 """How the completions to be labelled are chosen."""
 
@@ -23,6 +26,8 @@ class Ensemble(Section):
     members: int = Field(5, ge=1, le=32)
     head: Head | tuple[Head, ...] = "linear"
     """Of all members, or one for each in turn."""
+    pooling: Pooling = "middle"
+    """Which features of the base model linear and MLP heads read; those on ``last`` can be exported."""
     steps: int = Field(300, ge=1)
     """Optimiser steps; all heads on the same features are trained together."""
     learning_rate: float | None = Field(None, gt=0)

@@ -34,10 +34,15 @@ class Reward:
     is; its weight must carry the sign, and its data set the columns ``answers``, ``source``, ``max_new_tokens``."""
 
 
-def load_reward(objective: Objective) -> Reward:
-    """Load an objective's reward: a catalogue name, ``module:function``, or ``model:<folder or hub id>``.
+def load_reward(objective: Objective, home: Path | None = None) -> Reward:
+    """Load an objective's reward: a catalogue name, ``module:function``, ``model:<folder or hub id>``, or
+    ``ensemble:<folder>``, whose function is an ``EnsembleReward``.
 
     Direction and range are the recipe's where it declares them, else the scorer's own.
+
+    Args:
+        objective: the recipe's.
+        home: where an ensemble's folder is looked for before the current directory is: the run's folder.
 
     Raises:
         ParetoError: an unknown name, module, function, option or label; a model that cannot be loaded or whose head
@@ -50,7 +55,7 @@ def load_reward(objective: Objective) -> Reward:
         if not rest:
             entry = catalogue.entry(objective.reward)
             direction, bounds = entry.direction, entry.range
-            function: Callable[..., Any] = catalogue.function(objective.reward)
+            function: Any = catalogue.function(objective.reward)
             _check_options(objective, _keywords(function))
             options = objective.options
         elif kind == "model":
@@ -59,6 +64,13 @@ def load_reward(objective: Objective) -> Reward:
             _check_options(objective, {"label"})
             model = RewardModel(rest, **objective.options)
             function, bounds, options = model, model.range, {}
+        elif kind == "ensemble":
+            from pareto.objectives.ensemble.reward import EnsembleReward
+
+            _check_options(objective, {"aggregate", "k"})
+            beside = Path(rest) if home is None else home / rest
+            folder = beside if beside.is_dir() else Path(rest)
+            function, options = EnsembleReward(objective.name, folder, **objective.options), {}
         else:
             function = _import(objective.reward)
             _check_signature(function, objective)
@@ -71,7 +83,7 @@ def load_reward(objective: Objective) -> Reward:
         name=objective.name,
         sign=1 if direction == "maximize" else -1,
         range=objective.range or bounds,
-        function=_bind(objective.name, function, options),
+        function=function if kind == "ensemble" else _bind(objective.name, function, options),
     )
 
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 Visit = Callable[..., "Page"]
 Serve = Callable[[Path], str]
-PAGES = ("frontier", "explore", "priorities", "duel", "sweep", "export")
+PAGES = ("frontier", "explore", "priorities", "duel", "label", "rounds", "sweep", "export")
 SLIDER = ".st-key-w_vowels input[type=range]"
 SEEN = Path(os.environ["PARETO_SCREENSHOTS"]) if "PARETO_SCREENSHOTS" in os.environ else None
 """Where the pictures of all pages go that are to be looked at."""

@@ -1,0 +1,1 @@
+"""Reward-model ensembles, measured: over-optimisation, cost, calibration, labels."""

@@ -1,0 +1,293 @@
+"""``pareto reward``: ensembles of reward models. Arguments only; heavy modules are imported inside the commands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from pareto.config import Aggregation
+from pareto.errors import ParetoError
+from pareto.terminal import Json, print_json, printable, quiet, say, writable
+
+if TYPE_CHECKING:
+    from pareto.config import Ensemble as Settings
+    from pareto.config import Model
+    from pareto.objectives.ensemble.ensemble import Ensemble
+    from pareto.preferences.pairs import Pairs
+
+reward_app = typer.Typer(
+    help="Reward models learnt from comparisons, several at a time, which know when they are unsure.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+Folder = Annotated[Path, typer.Argument(metavar="FOLDER", help="What `pareto reward train` made.")]
+Source = Annotated[
+    str,
+    typer.Argument(
+        metavar="PAIRS",
+        help="A .jsonl or .parquet file with prompt, chosen and rejected, or a data set's id or folder.",
+    ),
+]
+TOLD = 10
+"""Problems that are printed; all of them with --json."""
+
+
+@reward_app.command("train")
+def train(
+    pairs: Source,
+    objective: Annotated[str, typer.Option("--objective", metavar="NAME", help="What the comparisons are about.")],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="The ensemble's folder.")],
+    recipe: Annotated[
+        Path | None, typer.Option("--recipe", help="Take the model and rounds.ensemble of this recipe.")
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option("--model", metavar="BASE", help="Base model; default: the recipe's, or smollm2-135m-instruct."),
+    ] = None,
+    members: Annotated[int | None, typer.Option("--members", help="How many; default: 5.")] = None,
+    head: Annotated[
+        list[str] | None,
+        typer.Option("--head", help="linear, mlp, encoder or lora: once for all members, or once for each in turn."),
+    ] = None,
+    aggregate: Annotated[
+        Aggregation | None, typer.Option("--aggregate", help="How they become one reward; default: lcb.")
+    ] = None,
+    k: Annotated[float | None, typer.Option("--k", help="Of lcb and uwo; default: 1.")] = None,
+    steps: Annotated[int | None, typer.Option("--steps", help="Optimiser steps; default: 300.")] = None,
+    held_out: Annotated[
+        float | None, typer.Option("--held-out", help="Share of the prompts to calibrate and test on; default: 0.25.")
+    ] = None,
+    review_rate: Annotated[
+        float | None, typer.Option("--review-rate", help="Share of completions to be reviewed; default: 0.1.")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Of the members and of what is held out.")] = 0,
+    shifted: Annotated[
+        str | None, typer.Option("--shifted", metavar="PAIRS", help="Comparisons from elsewhere, reported apart.")
+    ] = None,
+    foreign: Annotated[
+        list[str] | None,
+        typer.Option("--foreign", metavar="FOLDER", help="A sequence classifier that joins as a member; repeatable."),
+    ] = None,
+    pooling: Annotated[
+        Literal["middle", "last"] | None,
+        typer.Option(
+            "--pooling", help="What linear and mlp heads read; only those on last can be exported; default: middle."
+        ),
+    ] = None,
+    subset: Annotated[str, typer.Option("--subset", help="Of a data set.")] = "train",
+    cache: Annotated[
+        Path | None, typer.Option("--cache", metavar="DIR", help="Where features are kept; default: the user's cache.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Train an ensemble, or go on with one that was interrupted; then say how far it can be trusted."""
+    options: dict[str, Any] = {"members": members, "aggregate": aggregate, "k": k, "steps": steps}
+    options |= {"held_out": held_out, "review_rate": review_rate, "pooling": pooling}
+    options["head"] = (tuple(head) if len(head) > 1 else head[0]) if head else None
+    base, settings = _settings(recipe, model, {name: value for name, value in options.items() if value is not None})
+    quiet()
+    from pareto.models import cache_root
+    from pareto.objectives.ensemble.report import text
+    from pareto.training.rewards.train import train_ensemble
+
+    found = _read(pairs, subset, as_json)
+    other = _read(shifted, subset, as_json) if shifted else None
+    with _bars(as_json) as progress:
+        ensemble = train_ensemble(
+            objective,
+            found.pairs,
+            settings,
+            base,
+            out,
+            cache=cache or cache_root() / "features",
+            seed=seed,
+            shifted=other.pairs if other else (),
+            foreign=tuple(foreign or ()),
+            progress=progress,
+            note=say,
+        )
+    if as_json:
+        told = {"counts": found.counts, "problems": found.problems}
+        print_json({**_described(ensemble), "pairs": told, "report": ensemble.report})
+    else:
+        typer.echo(f"{objective}: {ensemble.size} members in {ensemble.path}\n\n{text(ensemble.report)}")
+
+
+@reward_app.command("eval")
+def evaluate(
+    folder: Folder,
+    pairs: Source,
+    subset: Annotated[str, typer.Option("--subset", help="Of a data set.")] = "train",
+    as_json: Json = False,
+) -> None:
+    """The same report on other comparisons."""
+    quiet()
+    from pareto.objectives.ensemble.ensemble import Ensemble
+    from pareto.objectives.ensemble.report import Scored, report, text
+
+    ensemble = Ensemble.open(folder)
+    found = _read(pairs, subset, as_json)
+    prompts = [p.prompt for p in found.pairs] * 2
+    completions = [*(p.chosen for p in found.pairs), *(p.rejected for p in found.pairs)]
+    with _bars(as_json) as progress:
+        scores = ensemble.score(prompts, completions, lambda done, total: progress("score", done, total))
+    made = report(ensemble.calibration, {"these_pairs": Scored.of(found.pairs, scores)})
+    if as_json:
+        told = {"counts": found.counts, "problems": found.problems}
+        print_json({**_described(ensemble), "pairs": told, "report": made})
+    else:
+        typer.echo(text(made))
+
+
+@reward_app.command("score")
+def score(
+    folder: Folder,
+    prompt: Annotated[str, typer.Option("--prompt", help="What was asked.")],
+    completion: Annotated[list[str], typer.Option("--completion", help="What was answered; repeatable.")],
+    as_json: Json = False,
+) -> None:
+    """What each member gives a completion, and whether they agree enough to be believed."""
+    quiet()
+    from pareto.objectives.ensemble.ensemble import Ensemble
+
+    ensemble = Ensemble.open(folder)
+    scores = ensemble.score([prompt] * len(completion), completion)
+    columns = (completion, scores.members, scores.mean, scores.spread, scores.lower, scores.upper)
+    threshold = ensemble.calibration.spread_threshold
+    rows = [
+        {
+            "completion": text,
+            "members": members.tolist(),
+            "mean": float(mean),
+            "spread": float(spread),
+            "lower": float(lower),
+            "upper": float(upper),
+            "reward": float(reward),
+            "uncertain": bool(spread > threshold),
+        }
+        for text, members, mean, spread, lower, upper, reward in zip(*columns, ensemble.reward(scores), strict=True)
+    ]
+    if as_json:
+        print_json({**_described(ensemble), "spread_threshold": threshold, "completions": rows})
+        return
+    for row in rows:
+        members = ", ".join(f"{x:.2f}" for x in row["members"])
+        verdict = "uncertain" if row["uncertain"] else "agreed"
+        typer.echo(
+            f"{members}: {verdict}, spread {row['spread']:.2f} (review above {threshold:.2f}); mean {row['mean']:.2f} "
+            f"({row['lower']:.2f} to {row['upper']:.2f}), reward {row['reward']:.2f}  {_short(row['completion'])}"
+        )
+
+
+@reward_app.command("card")
+def card(
+    folder: Folder,
+    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Write it: a .md file.")] = None,
+    as_json: Json = False,
+) -> None:
+    """The model card of an ensemble, with the hub's front matter."""
+    writable(out, ".md", "--out")
+    quiet()
+    from pareto.objectives.ensemble.card import card as made
+    from pareto.objectives.ensemble.ensemble import Ensemble
+    from pareto.store.files import write_text
+
+    ensemble = Ensemble.open(folder)
+    text = made(ensemble)
+    if out:
+        write_text(out, text)
+    if as_json:
+        print_json({**_described(ensemble), "out": str(out) if out else None, "card": text})
+    else:
+        typer.echo(f"card written to {out}" if out else text)
+
+
+@reward_app.command("export")
+def export(
+    folder: Folder,
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="A folder that is not there yet.")],
+    member: Annotated[int, typer.Option("--member", min=0, help="Which one, from 0.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """One member as a folder that AutoModelForSequenceClassification loads."""
+    quiet()
+    from pareto.objectives.ensemble.ensemble import Ensemble
+    from pareto.objectives.ensemble.export import export_member
+
+    ensemble = Ensemble.open(folder)
+    if member >= ensemble.size:
+        raise ParetoError(f"--member {member}: {folder} has {ensemble.size} members, 0 to {ensemble.size - 1}")
+    export_member(ensemble, member, out)
+    if as_json:
+        print_json({**_described(ensemble), "member": member, "out": str(out)})
+    else:
+        typer.echo(f"member {member} written to {out}")
+
+
+def _settings(recipe: Path | None, base: str | None, options: dict[str, Any]) -> tuple[Model, Settings]:
+    """The recipe's model and ensemble with what the command line says otherwise."""
+    from pydantic import ValidationError
+
+    from pareto.config import Ensemble, Model
+    from pareto.recipe_file import read_recipe
+
+    read = read_recipe(recipe) if recipe else None
+    model = read.model if read else Model(base="smollm2-135m-instruct")
+    settings = read.rounds.ensemble if read else Ensemble()
+    try:
+        settings = Ensemble.model_validate(settings.model_dump() | options)
+    except ValidationError as e:
+        # Of several heads, the one that is none, rather than all of them for not being one.
+        error = next(error for error in e.errors() if not isinstance(error["input"], tuple))
+        option = str(error["loc"][0]).replace("_", "-")
+        raise ParetoError(f"--{option} {error['input']}: {error['msg']}") from None
+    return (model.model_copy(update={"base": base}) if base else model), settings
+
+
+def _read(source: str, subset: str, silent: bool) -> Pairs:
+    """Comparisons; what is wrong with them goes to standard error."""
+    from pareto.preferences.pairs import read_pairs
+
+    found = read_pairs(source, subset=subset)
+    if not silent:
+        for problem in found.problems[:TOLD]:
+            say(f"note: {printable(problem)}")
+        if len(found.problems) > TOLD:
+            say(f"note: and {len(found.problems) - TOLD} more of this kind; all of them with --json")
+    return found
+
+
+def _described(ensemble: Ensemble) -> dict[str, Any]:
+    return {
+        "objective": ensemble.objective,
+        "ensemble": str(ensemble.path),
+        "members": ensemble.size,
+        "dropped": ensemble.info["dropped"],
+    }
+
+
+def _short(text: str, most: int = 40) -> str:
+    line = printable(" ".join(text.split()))
+    return line if len(line) <= most else line[: most - 1] + "…"
+
+
+@contextmanager
+def _bars(silent: bool) -> Iterator[Callable[[str, int, int], None]]:
+    """A progress bar for each thing that is being done, with the time that is left."""
+    from rich.console import Console
+    from rich.progress import Progress, TaskID
+
+    console = Console(stderr=True)
+    tasks: dict[str, TaskID] = {}
+    with Progress(console=console, transient=True, disable=silent or not console.is_terminal) as bar:
+
+        def progress(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = bar.add_task(what, total=None)
+            bar.update(tasks[what], completed=done, total=total)
+
+        yield progress

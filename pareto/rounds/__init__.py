@@ -1,0 +1,1 @@
+"""Iterative RLHF: roll out, label, refit the reward models, train, measure; again."""

@@ -1,0 +1,106 @@
+"""``pareto rounds``: iterative RLHF. Arguments and what is printed; heavy modules come when needed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from pareto.config import Choosing, Recipe
+from pareto.errors import ParetoError
+from pareto.terminal import Json, Root, print_json, quiet, say
+
+
+def rounds(
+    recipe: Annotated[Path, typer.Argument(help="A recipe, such as sweeps/assistant.yaml.")],
+    count: Annotated[
+        int | None, typer.Option("--rounds", min=1, help="How many, those that are done included.")
+    ] = None,
+    annotator: Annotated[
+        Literal["gold", "judge", "person"] | None, typer.Option("--annotator", help="Who labels.")
+    ] = None,
+    budget: Annotated[
+        int | None, typer.Option("--budget", min=4, help="Comparisons labelled per objective and round.")
+    ] = None,
+    choose: Annotated[Choosing | None, typer.Option("--choose", help="Which comparisons are labelled.")] = None,
+    noise: Annotated[
+        float | None, typer.Option("--noise", min=0, max=0.5, help="Of the gold annotator: chance of a wrong answer.")
+    ] = None,
+    feedback: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--feedback", metavar="NAME=FILE", help="Labelled comparisons for an objective that join the labels."
+        ),
+    ] = None,
+    storage: Annotated[
+        str | None,
+        typer.Option("--storage", metavar="URL", help="postgresql://… for the studies; default: SQLite in the runs."),
+    ] = None,
+    root: Root = Path("runs"),
+    as_json: Json = False,
+) -> None:
+    """Roll out, label, refit the reward models, train, measure; again. Options overrule the recipe's `rounds`."""
+    from pareto.recipe_file import read_recipe
+
+    parsed = overruled(
+        read_recipe(recipe),
+        {"count": count},
+        {"annotator": annotator, "budget": budget, "choose": choose, "noise": noise},
+    )
+    given = [feedback_of(parsed, said) for said in feedback or ()]
+    quiet()
+    from pareto.rounds.loop import run_rounds
+    from pareto.watch import Screen, Silent
+
+    if as_json:
+        result = run_rounds(parsed, root, storage, Silent(say), given)
+        print_json(result)
+        return
+    with Screen(parsed.names) as screen:
+        result = run_rounds(parsed, root, storage, screen, given)
+    typer.echo(outcome_text(result, root, str(recipe)))
+
+
+def overruled(recipe: Recipe, rounds: dict[str, Any], labels: dict[str, Any]) -> Recipe:
+    """The recipe with what the command line says of its section ``rounds``; ``None``: says nothing."""
+    said = {k: v for k, v in rounds.items() if v is not None}
+    of_labels = {k: v for k, v in labels.items() if v is not None}
+    section = recipe.rounds.model_copy(update=said | {"labels": recipe.rounds.labels.model_copy(update=of_labels)})
+    return recipe.model_copy(update={"rounds": section})
+
+
+def feedback_of(recipe: Recipe, said: str) -> tuple[str, Path]:
+    """Objective and file of ``--feedback NAME=FILE``.
+
+    Raises:
+        ParetoError: no such objective or no such file.
+    """
+    name, _, file = said.partition("=")
+    if name not in recipe.names or not file:
+        raise ParetoError(f"--feedback {said}: give NAME=FILE with one of the objectives {', '.join(recipe.names)}")
+    if not Path(file).exists():
+        raise ParetoError(f"--feedback {said}: no file {file}")
+    return name, Path(file)
+
+
+def outcome_text(result: dict[str, Any], root: Path, recipe: str) -> str:
+    """The table of the rounds that are done, and how to go on.
+
+    Args:
+        result: from ``run_rounds``.
+        root: folder of runs.
+        recipe: as it was named on the command line.
+    """
+    from pareto.rounds.report import REPORT, text
+
+    records = result["rounds"]
+    parts = []
+    if records:
+        parts += [text(records), f"pictures: {root / (result['name'] + '-rounds') / REPORT}"]
+    if result["waiting"]:
+        parts.append(
+            f"{result['waiting']} questions wait for people: answer them with `pareto label {result['name']}-rounds` "
+            f"or on the app's page Label, then give the same command again: pareto rounds {recipe} …"
+        )
+    return "\n".join(parts)
