@@ -46,6 +46,8 @@ class Meter:
     prompts: Mapping[Split, Sequence[Prompt]]
     report: Callable[[Failure], None] = lambda failure: None
     """Told of every row that a reward failed on."""
+    scored: Callable[[], None] = lambda: None
+    """Called when a policy's completions have been scored."""
     keys: dict[str, str] = field(default_factory=dict)
     """Adapter in the bank → hash of what made it."""
 
@@ -153,6 +155,7 @@ class Meter:
         scores = score_rollouts(self.recipe, [*self.rewards, *self.gold], prompts, drawn)
         for failure in scores.failures:
             self.report(failure)
+        self.scored()
         names = [*self.recipe.names, *(f"gold:{g.name}" for g in self.gold)]
         columns = dict(zip(names, scores.values.T, strict=True))
         columns |= self._from_log_probabilities(prompts, drawn, is_base)

@@ -16,8 +16,10 @@ from pareto.front.frame import Frame
 from pareto.frontier import Frontier, frontier, per_prompt, read_frame, select
 from pareto.measure import Meter, score_rollouts
 from pareto.models import context_check, load
+from pareto.objectives.ensemble.reward import EnsembleReward
 from pareto.objectives.load import load_reward
 from pareto.objectives.score import Failure
+from pareto.preferences.annotation.review import Flagged, ReviewQueue
 from pareto.prompts import load_prompts
 from pareto.records import Point, Prompt, Rollout, Split
 from pareto.rollouts.pool import make_pool, pool_key
@@ -50,7 +52,7 @@ class Workbench:
         self.prompts: dict[Split, list[Prompt]] = {s: [p for p in self.all_prompts if p.split == s] for s in splits}
         lora = recipe.training.lora
         self.bank = Bank(self.base, lora, shared_a(self.base, lora, recipe.seed))
-        self.meter = Meter(run, recipe, self.base, self.bank, self.rewards, self.prompts, self.failure)
+        self.meter = Meter(run, recipe, self.base, self.bank, self.rewards, self.prompts, self.failure, self.review)
 
     @classmethod
     def open(cls, run: Run, watch: Watcher) -> Self:
@@ -109,6 +111,7 @@ class Workbench:
                 scores = score_rollouts(recipe, self.rewards, self.prompts["train"], pool)
                 for failure in scores.failures:
                     self.failure(failure)
+                self.review()
                 columns = dict(zip(recipe.names, scores.values.T, strict=True))
                 write_scores(path, [r.prompt_id for r in pool], [r.sample for r in pool], columns)
         columns = read_scores(path).columns
@@ -159,6 +162,33 @@ class Workbench:
         """A row that a reward failed on is told, and masked."""
         self.watch.note(f"reward {failure.objective} {failure.reason} (row {failure.row}); the row is masked")
         self.run.log("reward failed", objective=failure.objective, row=failure.row, reason=failure.reason)
+
+    def review(self) -> None:
+        """What the objectives' ensembles doubted goes to the run's review queue, ``review/``."""
+        by_text = {p.text: p for p in self.all_prompts}
+        doubted: list[Flagged] = []
+        for reward in self.rewards:
+            if not isinstance(reward.function, EnsembleReward):
+                continue
+            threshold = reward.function.ensemble.calibration.spread_threshold
+            for seen in reward.function.flagged:
+                prompt = by_text[seen.prompt]
+                doubted.append(
+                    Flagged(
+                        objective=reward.name,
+                        prompt_id=prompt.id,
+                        prompt=prompt.text,
+                        completion=seen.completion,
+                        scores=seen.members,
+                        spread=seen.spread,
+                        threshold=threshold,
+                        answers=prompt.answers,
+                        source=prompt.source,
+                    )
+                )
+            reward.function.flagged.clear()
+        if doubted:
+            ReviewQueue(self.run.path / "review").flag(doubted)
 
 
 def load_base(recipe: Recipe) -> tuple[Base, list[Prompt]]:

@@ -70,7 +70,7 @@ def _learn(
     for budget in BUDGETS:
         taken = {q.key for q in chosen}
         free = np.array([q.key not in taken for q in questions])
-        scores = None if ensemble is None else _margins(lab, ensemble, rows[free])
+        scores: PairScores | None = None if ensemble is None else _margins(lab, ensemble, rows[free])
         rest = [q for q, is_free in zip(questions, free, strict=True) if is_free]
         chosen += choose(rest, scores, way, budget - len(chosen), seed)
         ensemble = lab.train([label_of[q.key] for q in chosen], settings, seed)
