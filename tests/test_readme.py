@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import shutil
@@ -21,12 +22,19 @@ SECONDS_INSTEAD_OF_MINUTES = {
     "harmless>=0.85; concise~0.1 @mean": "vowels>=0; digits~1 @mean",
     "--most helpful": "--most digits",
     "helpful=.5,concise=.5": "vowels=.1,digits=.1",
+    "--objective helpful --out": "--objective helpful --model tiny-random --steps 20 --out",
+    "--objective helpful --status": "--objective vowels --status",
 }
 
 NEEDS = {
     "pareto export smoke --best --out my-adapter": ("bank add", "mine="),
     "pareto bank add smoke my-adapter --name mine": ("mine=",),
     "pareto map smoke --evaluations 3": ("--at ",),
+    "pareto reward train preferences.jsonl --objective helpful --model tiny-random --steps 20 --out rewards/helpful": (
+        "reward eval",
+        "reward score",
+        "reward card",
+    ),
 }
 """A command that came before → what in a later one needs it."""
 
@@ -47,6 +55,9 @@ def test_a_command_of_the_readme_runs(command: str, forge: Forge, finished: Path
     for name, stand_in in SECONDS_INSTEAD_OF_MINUTES.items():
         command = command.replace(name, stand_in)
     shutil.copytree(finished / "smoke", tmp_path / "runs" / "smoke")
+    for name in ("preferences", "others"):
+        rows = [{"prompt": f"Say {k} {name}.", "chosen": f"yes {k % 7}", "rejected": f"no {k % 5}"} for k in range(40)]
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     for earlier in NEEDS:
         if any(word in command for word in NEEDS[earlier]):
             made = forge.run(*shlex.split(earlier)[1:], cwd=tmp_path, PYTHONPATH=str(ROOT))
