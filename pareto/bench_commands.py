@@ -68,8 +68,7 @@ def bench_methods(
     """Our map against the published methods from the same pool, on held-out prompts."""
     writable(out, ".json", "--out")
     writable(plot, ".png", "--plot")
-    if not all(s.strip().isdigit() for s in seeds.split(",")):
-        raise ParetoError(f"--seeds {seeds}: whole numbers with commas between them are wanted, such as 0,1,2")
+    numbers = _numbers(seeds, "--seeds")
     quiet()
     from pareto.bench.methods.bench import METHODS
     from pareto.bench.methods.bench import bench_methods as run_bench
@@ -77,7 +76,7 @@ def bench_methods(
     from pareto.store.files import write_json
 
     chosen = METHODS if methods is None else tuple(dict.fromkeys(m.strip() for m in methods.split(",")))
-    result = run_bench(recipe, chosen, list(dict.fromkeys(map(int, seeds.split(",")))), root, say)
+    result = run_bench(recipe, chosen, numbers, root, say)
     if out:
         write_json(out, result)
     if plot:
@@ -120,6 +119,30 @@ def bench_user_study(
     _told(run(users, duels, seed, say), out, as_json)
 
 
+@bench_app.command("rewards")
+def bench_rewards(
+    recipe: Annotated[Path, typer.Option("--recipe", help="The ground: model, prompts, gold.")] = Path(
+        "sweeps/rewards.yaml"
+    ),
+    parts: Annotated[str, typer.Option("--parts", metavar="NAME,…", help="What is measured.")] = (
+        "best-of,dpo,cost,trust,labels"
+    ),
+    seeds: Annotated[str, typer.Option("--seeds", metavar="N,…", help="Of labels and members.")] = "0,1,2",
+    out: Out = None,
+    root: Root = Path("runs"),
+    as_json: Json = False,
+) -> None:
+    """Reward-model ensembles against a single one: over-optimisation, cost, calibration, labels."""
+    writable(out, ".json", "--out")
+    found = _numbers(seeds, "--seeds")
+    quiet()
+    from pareto.bench.rewards.bench import bench_rewards as run_bench
+    from pareto.tables import figures_table
+
+    chosen = list(dict.fromkeys(part.strip() for part in parts.split(",")))
+    _told(run_bench(recipe, chosen, found, root, say), out, as_json, figures_table)
+
+
 @bench_app.command("explorer")
 def bench_explorer(
     run: RunName,
@@ -134,6 +157,17 @@ def bench_explorer(
     from pareto.store.run import Run
 
     _told(run_bench(Run.open(run, root), repeats, say), out, as_json)
+
+
+def _numbers(text: str, option: str) -> list[int]:
+    """Whole numbers from a list with commas, each once.
+
+    Raises:
+        ParetoError: something else.
+    """
+    if not all(s.strip().isdigit() for s in text.split(",")):
+        raise ParetoError(f"{option} {text}: whole numbers with commas between them are wanted, such as 0,1,2")
+    return list(dict.fromkeys(map(int, text.split(","))))
 
 
 def _told(

@@ -59,13 +59,20 @@ def rounds(
         return
     with Screen(parsed.names) as screen:
         result = run_rounds(parsed, root, storage, screen, given)
-    typer.echo(outcome_text(result, root, str(recipe)))
+    typer.echo(outcome_text(result, root))
 
 
 def overruled(recipe: Recipe, rounds: dict[str, Any], labels: dict[str, Any]) -> Recipe:
-    """The recipe with what the command line says of its section ``rounds``; ``None``: says nothing."""
+    """The recipe with what the command line says of its section ``rounds``; ``None``: says nothing.
+
+    Raises:
+        ParetoError: a number that is none.
+    """
     said = {k: v for k, v in rounds.items() if v is not None}
     of_labels = {k: v for k, v in labels.items() if v is not None}
+    for name, value in of_labels.items():
+        if value != value:
+            raise ParetoError(f"--{name} {value}: a number is wanted")
     section = recipe.rounds.model_copy(update=said | {"labels": recipe.rounds.labels.model_copy(update=of_labels)})
     return recipe.model_copy(update={"rounds": section})
 
@@ -84,13 +91,12 @@ def feedback_of(recipe: Recipe, said: str) -> tuple[str, Path]:
     return name, Path(file)
 
 
-def outcome_text(result: dict[str, Any], root: Path, recipe: str) -> str:
+def outcome_text(result: dict[str, Any], root: Path) -> str:
     """The table of the rounds that are done, and how to go on.
 
     Args:
         result: from ``run_rounds``.
         root: folder of runs.
-        recipe: as it was named on the command line.
     """
     from pareto.rounds.report import REPORT, text
 
@@ -101,6 +107,6 @@ def outcome_text(result: dict[str, Any], root: Path, recipe: str) -> str:
     if result["waiting"]:
         parts.append(
             f"{result['waiting']} questions wait for people: answer them with `pareto label {result['name']}-rounds` "
-            f"or on the app's page Label, then give the same command again: pareto rounds {recipe} …"
+            "or on the app's page Label, then give the same command again"
         )
     return "\n".join(parts)

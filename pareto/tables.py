@@ -101,7 +101,12 @@ def rows_table(result: dict[str, Any]) -> str:
     """A benchmark whose rows have the same columns, then its figures."""
     names = list(result["rows"][0])
     lines = _aligned([names, *([_cell(row[n]) for n in names] for row in result["rows"])])
-    return "\n".join([*lines, "", *(f"{name:34} {value:.4g}" for name, value in result["figures"].items())])
+    return "\n".join([*lines, "", figures_table(result)])
+
+
+def figures_table(result: dict[str, Any]) -> str:
+    """A benchmark's figures alone."""
+    return "\n".join(f"{name:34} {value:.4g}" for name, value in result["figures"].items())
 
 
 def _aligned(table: list[list[str]]) -> list[str]:

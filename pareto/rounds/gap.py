@@ -53,7 +53,7 @@ class Outcome:
     hypervolume: Interval | None = None
     """Of the selected policies under gold, over the objectives that have gold; ``None`` where none has."""
     gap: Interval | None = None
-    """Mean of ``gaps``."""
+    """Mean size of ``gaps``: what is promised too much of one objective is not made up for by too little of another."""
     gain: Interval | None = None
     """In hypervolume over the round before."""
     widened: Interval | None = None
@@ -92,8 +92,11 @@ def outcome(
     def volume(part: Measured, rows: slice) -> Callable[[Floats], float]:
         return lambda table: hypervolume(_half(table[rows], 1)[part.selected][:, known], reference[known])
 
-    def gap(part: Measured, rows: slice, columns: NDArray[np.bool_]) -> Callable[[Floats], float]:
-        return lambda table: float(np.nanmean(_gaps(table[rows], part)[:, columns]))
+    def gap(part: Measured, rows: slice, column: int) -> Callable[[Floats], float]:
+        return lambda table: float(_gaps(table[rows], part)[column])
+
+    def size(part: Measured, rows: slice) -> Callable[[Floats], float]:
+        return lambda table: float(np.abs(_gaps(table[rows], part)[known]).mean())
 
     proxy, gold = (_gains(_half(means[here], side), now.base) for side in (0, 1))
     on_front = now.selected.copy()
@@ -106,13 +109,11 @@ def outcome(
     }
     if not known.any():
         return Outcome(**came, gaps=[None] * len(known))
-    gaps = [
-        interval(gap(now, here, np.arange(len(known)) == k)) if has else None for k, has in enumerate(known.tolist())
-    ]
-    volume_now, gap_now = volume(now, here), gap(now, here, known)
+    gaps = [interval(gap(now, here, k)) if has else None for k, has in enumerate(known.tolist())]
+    volume_now, gap_now = volume(now, here), size(now, here)
     gain = widened = None
     if last is not None:
-        volume_last, gap_last = volume(last, before), gap(last, before, known)
+        volume_last, gap_last = volume(last, before), size(last, before)
         gain = interval(lambda t: volume_now(t) - volume_last(t))
         widened = interval(lambda t: gap_now(t) - gap_last(t))
     return Outcome(
@@ -160,9 +161,9 @@ def _gains(table: Floats, base: int) -> Floats:
 
 
 def _gaps(table: Floats, part: Measured) -> Floats:
-    """(selected, m) proxy gain minus gold gain."""
+    """(m,) proxy gain minus gold gain, mean over the selected policies; NaN without gold."""
     proxy, gold = (_gains(_half(table, side), part.base) for side in (0, 1))
-    return np.asarray((proxy - gold)[part.selected])
+    return np.asarray((proxy - gold)[part.selected].mean(axis=0))
 
 
 def _standard_error(table: Floats, base: int) -> Floats:

@@ -21,7 +21,7 @@ from pareto.rounds.labelling import annotator, check_annotator, questions, refit
 from pareto.rounds.record import make_record
 from pareto.rounds.report import write_report
 from pareto.rounds.rollouts import POLICY, fresh_count, keep, of_base, of_policies
-from pareto.rounds.store import Rounds
+from pareto.rounds.store import SUFFIX, Rounds
 from pareto.rounds.sweeping import sweep_round
 from pareto.store.files import discard, sweep_leftovers, write_json
 from pareto.store.tables import read_rollouts, table_ok
@@ -31,6 +31,9 @@ from pareto.workbench import Workbench, adder, load_base
 
 if TYPE_CHECKING:
     from pareto.models import Base
+
+UNANSWERED = 0.1
+"""Of a round's questions: where an annotator fails on more, the round does not go on without them."""
 
 
 def run_rounds(
@@ -59,6 +62,7 @@ def run_rounds(
         # Before the folder is there: a mistake in the rewards does not keep the name from the corrected recipe.
         rewards = gold_rewards(recipe)
         check_annotator(recipe)
+        new = not (Path(root) / f"{recipe.name}{SUFFIX}").exists()
         rounds = Rounds.create(root, recipe)
         sweep_leftovers(rounds.path)
         gold = Gold(rounds, rewards)
@@ -67,7 +71,7 @@ def run_rounds(
             while not waiting and (number := next_round(rounds)) is not None:
                 waiting = _Round(gold, number, storage, watch, feedback).carry()
         except ParetoError:
-            if not (rounds.path / "rollouts").exists():
+            if new and not any((rounds.path / kept).exists() for kept in ("rollouts", "labels")):
                 discard(rounds.path)
             raise
         if rounds.records:
@@ -111,8 +115,9 @@ class _Round:
             record = make_record(self.gold, self.number, found, ensembles, doubtful)
         times = {"started": self.started, "finished": _now(), "seconds": self._seconds()}
         write_json(self.rounds.record_path(self.number), {"schema": SCHEMA, **record, **times})
-        for flag in record["flags"]:
-            self.watch.note(f"round {self.number}: {flag}")
+        if next_round(self.rounds) is not None:  # else the table says them in a moment
+            for flag in record["flags"]:
+                self.watch.note(f"round {self.number}: {flag}")
         return 0
 
     def roll_out(self) -> list[Rollout]:
@@ -143,6 +148,11 @@ class _Round:
             return len(waiting)
         with self._phase("label", len(waiting)) as advance:
             answered = annotate(queue, answering, waiting, lambda done, _: advance(done))
+        if len(answered.failed) > UNANSWERED * len(waiting):
+            raise ParetoError(
+                f"round {self.number}: {answered.text}; what was labelled is kept: mend the annotator and give the "
+                "same command again"
+            )
         if answered.failed:
             self.watch.note(f"round {self.number}: {answered.text}")
         return 0

@@ -166,8 +166,14 @@ def list_rounds(root: str | Path = "runs") -> list[str]:
     return sorted(name.removesuffix(SUFFIX) for name in found)
 
 
+def _lasting(section: dict[str, Any]) -> dict[str, Any]:
+    """The section without who labels: every label says who gave it, so others may take over."""
+    labels = {k: v for k, v in section.get("labels", {}).items() if k not in ("annotator", "judge")}
+    return {**section, "labels": labels}
+
+
 def _difference(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     """Sections, and keys of the section ``rounds``, in which two recipes differ."""
     keys = sorted(key for key in {*old, *new} - {"rounds"} if old.get(key) != new.get(key))
-    before, after = old.get("rounds", {}), new.get("rounds", {})
+    before, after = (_lasting(tree.get("rounds", {})) for tree in (old, new))
     return keys + [f"rounds.{k}" for k in sorted({*before, *after} - {*FREE}) if before.get(k) != after.get(k)]

@@ -39,6 +39,12 @@ def test_the_gap_is_what_the_proxy_promises_beyond_gold():
     assert found.gold_se.max() == pytest.approx(0.0, abs=1e-12)
 
 
+def test_too_much_of_one_objective_is_not_made_up_for_by_too_little_of_another():
+    found = outcome(policies([[2.0, -1.0]], [[1.0, 0.0]]), None, REFERENCE, **HOW)
+    assert [g.value for g in found.gaps] == pytest.approx([1.0, -1.0])
+    assert found.gap.value == pytest.approx(1.0)
+
+
 def test_a_policy_that_was_not_selected_counts_in_neither_hypervolume_nor_gap():
     now = policies([[1.0, 1.0], [9.0, 9.0]], [[1.0, 1.0], [3.0, 3.0]])
     now = Measured(now.proxy, now.gold, 0, np.array([False, True, False]))

@@ -8,9 +8,11 @@ import signal
 from collections import Counter
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import pytest
 from forge import Forge, smoke_recipe, until
+from judges import judge_server
 
 from pareto.frontier import frontier
 from pareto.records import Label
@@ -171,3 +173,21 @@ def test_an_objective_that_nobody_can_label_is_told_before_anything_is_made(forg
     told = forge.run("rounds", recipe, "--root", tmp_path, "--json").line()
     assert told.startswith("objective 'charm': only people or a judge can label it")
     assert not (tmp_path / "trial-rounds").exists()
+
+
+def test_a_judge_that_fails_on_many_stops_the_round_and_another_goes_on(forge, tmp_path):
+    def moody(request: str, a: str, b: str) -> str:
+        of = crc32("".join([request, *sorted((a, b))]).encode())
+        return "A lovely pair." if of % 4 == 0 else "A" if a < b else "B"
+
+    with judge_server(moody) as server:
+        judge = {"url": server.url, "model": "moody", "retries": 0}
+        recipe = recipe_file(tmp_path, count=1, labels={"annotator": "judge", "judge": judge, "budget": 20})
+        told = forge.run("rounds", recipe, "--root", tmp_path, "--json").line()
+    assert "failed and wait" in told
+    assert "give the same command again" in told
+    labelled = labels_of(tmp_path)
+    assert labelled
+    done = forge.run("rounds", recipe, "--root", tmp_path, "--annotator", "gold", "--json").json()
+    assert done["rounds"][0]["went_in"]["labels_total"] == {"vowels": 20, "digits": 20}
+    assert set(labelled) < set(labels_of(tmp_path))

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pareto.config import Recipe
+from pareto.config import Judge, Labels, Recipe
 from pareto.errors import ParetoError
 from pareto.recipe_file import read_recipe
 from pareto.rounds.store import Rounds, list_rounds
@@ -40,6 +40,14 @@ def test_more_rounds_may_be_asked_for_later_but_nothing_else(tmp_path):
     with pytest.raises(ParetoError, match="different: seed"):
         Rounds.create(tmp_path, recipe().model_copy(update={"seed": 5}))
     assert Rounds.open("smoke", tmp_path).recipe.seed == 0
+
+
+def test_others_may_take_over_the_labelling(tmp_path):
+    judge = Judge(url="http://localhost:1/v1", model="x")
+    Rounds.create(tmp_path, recipe(labels=Labels(annotator="judge", judge=judge)))
+    assert Rounds.create(tmp_path, recipe(labels=Labels(annotator="person"))).recipe.rounds.labels.annotator == "person"
+    with pytest.raises(ParetoError, match=r"rounds\.labels"):
+        Rounds.create(tmp_path, recipe(labels=Labels(annotator="person", budget=7)))
 
 
 def test_a_name_leaves_room_for_the_number_of_a_round(tmp_path):

@@ -1,9 +1,8 @@
-"""What labels buy: which completions to label, and whether to label those of the policy as it is now."""
+"""What labels buy, by how the comparisons to be labelled are chosen."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import get_args
 
 import numpy as np
@@ -23,8 +22,6 @@ CANDIDATES, TESTED = 2500, 3000
 BUDGETS = (60, 120, 180, 240, 300, 360)
 """Labels in all; the first are drawn at random for everybody."""
 WAYS: tuple[Choosing, ...] = get_args(Choosing)
-FRESH = 120
-"""Labels on the current policy's answers."""
 
 
 def by_choice(lab: Lab, settings: Settings, noise: float, seeds: Sequence[int]) -> dict[Choosing, Floats]:
@@ -92,45 +89,3 @@ def gold_accuracy(
     settled = ahead != 0
     margin = (mean[rows[:, 0]] - mean[rows[:, 1]])[settled]
     return float(1 - wrong(margin, (ahead[settled] > 0).astype(float)).mean())
-
-
-@dataclass(frozen=True)
-class Refit:
-    """Gold accuracy on the current policy's answers to test prompts, by seed."""
-
-    frozen: list[float]
-    """Of what learnt from the base's answers alone, with as many labels."""
-    refitted: list[float]
-    """Of what also learnt from the policy's own."""
-
-
-def frozen_or_refitted(
-    lab: Lab,
-    settings: Settings,
-    noise: float,
-    old: int,
-    seeds: Sequence[int],
-    train_answers: Sequence[Rollout],
-    test_answers: Sequence[Rollout],
-) -> Refit:
-    """Spend the last labels on more of the base's answers, or on those of the policy as it is now.
-
-    Args:
-        lab: the ground.
-        settings: of the ensembles.
-        noise: chance of a wrong label.
-        old: labels on the base's answers that both have.
-        seeds: of labels and members.
-        train_answers: the current policy's, to training prompts.
-        test_answers: the current policy's, to test prompts, several each.
-    """
-    base = lab.pool("train")
-    tested, gold = lab.draw_pairs(test_answers, TESTED, 0), lab.gold(test_answers)
-    refit = Refit([], [])
-    for seed in seeds:
-        first = lab.label(base, lab.draw_pairs(base, old + FRESH, seed), lab.gold(base), noise, seed)
-        own = lab.draw_pairs(train_answers, FRESH, seed)
-        fresh = lab.label(train_answers, own, lab.gold(train_answers), noise, seed)
-        for kept, pairs in ((refit.frozen, first), (refit.refitted, first[:old] + fresh)):
-            kept.append(gold_accuracy(lab, lab.train(pairs, settings, seed), test_answers, tested, gold))
-    return refit
