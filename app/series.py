@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from pathlib import Path
 
@@ -12,18 +11,11 @@ from app import data, place
 from app.views.sweep import recipes
 from pareto.errors import ParetoError
 from pareto.recipe_file import read_recipe
-from pareto.rounds.store import Rounds, list_rounds
+from pareto.rounds.store import Rounds, list_rounds, owner
 from pareto.store.run import Run
 
 _RUN = "series_run"
 """Of the session: the run in the header when the series was last looked up."""
-_ROUND = re.compile(r"(.+)-round-[0-9]+")
-
-
-def owner(root: Path, run: str) -> str | None:
-    """The series that a run is a round of, by its name ``<series>-round-<number>``."""
-    found = _ROUND.fullmatch(run)
-    return found[1] if found and found[1] in list_rounds(root) else None
 
 
 def chosen(root: Path, run: Run | None) -> str | None:

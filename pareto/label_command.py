@@ -83,15 +83,16 @@ def label(
 
 
 def find(name: str, root: Path) -> Source:
-    """Where the questions of a run or of rounds wait; a run's own name means the run.
+    """Where the questions of a run or of rounds wait; those of a round's run are the rounds'.
 
     Raises:
         ParetoError: neither is there.
     """
     from pareto.preferences.annotation.queue import AnnotationQueue
-    from pareto.rounds.store import Rounds
+    from pareto.rounds.store import SUFFIX, Rounds, owner
     from pareto.store.run import Run
 
+    name = f"{own}{SUFFIX}" if (own := owner(root, name)) else name
     try:
         run = Run.open(name, root)
     except ParetoError as no_run:

@@ -14,8 +14,6 @@ from pareto.errors import ParetoError
 from pareto.terminal import Json, print_json, printable, quiet, say, writable
 
 if TYPE_CHECKING:
-    from pareto.config import Ensemble as Settings
-    from pareto.config import Model
     from pareto.objectives.ensemble.ensemble import Ensemble
     from pareto.preferences.pairs import Pairs
 
@@ -32,8 +30,8 @@ Source = Annotated[
         help="A .jsonl or .parquet file with prompt, chosen and rejected, or a data set's id or folder.",
     ),
 ]
-TOLD = 10
-"""Problems that are printed; all of them with --json."""
+TOLD = 5
+"""Problems of a kind that are printed; all of them with --json."""
 
 
 @reward_app.command("train")
@@ -64,7 +62,7 @@ def train(
     review_rate: Annotated[
         float | None, typer.Option("--review-rate", help="Share of completions to be reviewed; default: 0.1.")
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", help="Of the members and of what is held out.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the members and of what is held out.")] = 0,
     shifted: Annotated[
         str | None, typer.Option("--shifted", metavar="PAIRS", help="Comparisons from elsewhere, reported apart.")
     ] = None,
@@ -88,14 +86,26 @@ def train(
     options: dict[str, Any] = {"members": members, "aggregate": aggregate, "k": k, "steps": steps}
     options |= {"held_out": held_out, "review_rate": review_rate, "pooling": pooling}
     options["head"] = (tuple(head) if len(head) > 1 else head[0]) if head else None
-    base, settings = _settings(recipe, model, {name: value for name, value in options.items() if value is not None})
+    from pareto.training.rewards.options import check_name, model_and_settings
+
+    check_name(objective)
+    base, settings = model_and_settings(
+        recipe, model, {name: value for name, value in options.items() if value is not None}
+    )
     quiet()
     from pareto.models import cache_root
-    from pareto.objectives.ensemble.report import text
+    from pareto.objectives.ensemble.checks import counted
+    from pareto.objectives.ensemble.report import text, warnings
     from pareto.training.rewards.train import train_ensemble
 
     found = _read(pairs, subset, as_json)
     other = _read(shifted, subset, as_json) if shifted else None
+    notes: list[str] = []
+
+    def note(line: str) -> None:
+        notes.append(line)
+        say(f"note: {printable(line)}")
+
     with _bars(as_json) as progress:
         ensemble = train_ensemble(
             objective,
@@ -108,13 +118,14 @@ def train(
             shifted=other.pairs if other else (),
             foreign=tuple(foreign or ()),
             progress=progress,
-            note=say,
+            note=note,
         )
     if as_json:
-        told = {"counts": found.counts, "problems": found.problems}
-        print_json({**_described(ensemble), "pairs": told, "report": ensemble.report})
+        told = {"pairs": _told(found), "shifted": _told(other) if other else None, "notes": notes}
+        made = {"report": ensemble.report, "warnings": warnings(ensemble.report)}
+        print_json({**_described(ensemble), **told, **made})
     else:
-        typer.echo(f"{objective}: {ensemble.size} members in {ensemble.path}\n\n{text(ensemble.report)}")
+        typer.echo(f"{objective}: {counted(ensemble.size, 'member')} in {ensemble.path}\n\n{text(ensemble.report)}")
 
 
 @reward_app.command("eval")
@@ -124,21 +135,24 @@ def evaluate(
     subset: Annotated[str, typer.Option("--subset", help="Of a data set.")] = "train",
     as_json: Json = False,
 ) -> None:
-    """The same report on other comparisons."""
+    """The same report on other comparisons; those of prompts that it learnt from are left out."""
     quiet()
     from pareto.objectives.ensemble.ensemble import Ensemble
-    from pareto.objectives.ensemble.report import Scored, report, text
+    from pareto.objectives.ensemble.report import Scored, report, text, warnings
 
     ensemble = Ensemble.open(folder)
     found = _read(pairs, subset, as_json)
-    prompts = [p.prompt for p in found.pairs] * 2
-    completions = [*(p.chosen for p in found.pairs), *(p.rejected for p in found.pairs)]
+    left, left_out = ensemble.unseen(found.pairs, pairs)
+    if left_out and not as_json:
+        say(f"note: {printable(left_out)}")
+    prompts = [p.prompt for p in left] * 2
+    completions = [*(p.chosen for p in left), *(p.rejected for p in left)]
     with _bars(as_json) as progress:
         scores = ensemble.score(prompts, completions, lambda done, total: progress("score", done, total))
-    made = report(ensemble.calibration, {"these_pairs": Scored.of(found.pairs, scores)})
+    made = report(ensemble.calibration, {"these_pairs": Scored.of(left, scores)})
     if as_json:
-        told = {"counts": found.counts, "problems": found.problems}
-        print_json({**_described(ensemble), "pairs": told, "report": made})
+        told = {"pairs": _told(found), "notes": [left_out] if left_out else []}
+        print_json({**_described(ensemble), **told, "report": made, "warnings": warnings(made)})
     else:
         typer.echo(text(made))
 
@@ -177,8 +191,11 @@ def score(
     for row in rows:
         members = ", ".join(f"{x:.2f}" for x in row["members"])
         verdict = "uncertain" if row["uncertain"] else "agreed"
+        doubt = f"{verdict}, spread {row['spread']:.2f} nats (review above {threshold:.2f})"
+        if ensemble.size == 1:
+            doubt = "one model alone, which cannot tell when it is unsure"
         typer.echo(
-            f"{members}: {verdict}, spread {row['spread']:.2f} (review above {threshold:.2f}); mean {row['mean']:.2f} "
+            f"{members}: {doubt}; mean {row['mean']:.2f} "
             f"({row['lower']:.2f} to {row['upper']:.2f}), reward {row['reward']:.2f}  {_short(row['completion'])}"
         )
 
@@ -215,37 +232,19 @@ def export(
 ) -> None:
     """One member as a folder that AutoModelForSequenceClassification loads."""
     quiet()
+    from pareto.objectives.ensemble.checks import counted
     from pareto.objectives.ensemble.ensemble import Ensemble
     from pareto.objectives.ensemble.export import export_member
 
     ensemble = Ensemble.open(folder)
     if member >= ensemble.size:
-        raise ParetoError(f"--member {member}: {folder} has {ensemble.size} members, 0 to {ensemble.size - 1}")
+        which = f"0 to {ensemble.size - 1}" if ensemble.size > 1 else "0"
+        raise ParetoError(f"--member {member}: {folder} has {counted(ensemble.size, 'member')}, {which}")
     export_member(ensemble, member, out)
     if as_json:
         print_json({**_described(ensemble), "member": member, "out": str(out)})
     else:
         typer.echo(f"member {member} written to {out}")
-
-
-def _settings(recipe: Path | None, base: str | None, options: dict[str, Any]) -> tuple[Model, Settings]:
-    """The recipe's model and ensemble with what the command line says otherwise."""
-    from pydantic import ValidationError
-
-    from pareto.config import Ensemble, Model
-    from pareto.recipe_file import read_recipe
-
-    read = read_recipe(recipe) if recipe else None
-    model = read.model if read else Model(base="smollm2-135m-instruct")
-    settings = read.rounds.ensemble if read else Ensemble()
-    try:
-        settings = Ensemble.model_validate(settings.model_dump() | options)
-    except ValidationError as e:
-        # Of several heads, the one that is none, rather than all of them for not being one.
-        error = next(error for error in e.errors() if not isinstance(error["input"], tuple))
-        option = str(error["loc"][0]).replace("_", "-")
-        raise ParetoError(f"--{option} {error['input']}: {error['msg']}") from None
-    return (model.model_copy(update={"base": base}) if base else model), settings
 
 
 def _read(source: str, subset: str, silent: bool) -> Pairs:
@@ -254,11 +253,13 @@ def _read(source: str, subset: str, silent: bool) -> Pairs:
 
     found = read_pairs(source, subset=subset)
     if not silent:
-        for problem in found.problems[:TOLD]:
-            say(f"note: {printable(problem)}")
-        if len(found.problems) > TOLD:
-            say(f"note: and {len(found.problems) - TOLD} more of this kind; all of them with --json")
+        for line in found.told(TOLD):
+            say(f"note: {printable(line)}")
     return found
+
+
+def _told(found: Pairs) -> dict[str, Any]:
+    return {"counts": found.counts, "problems": found.problems}
 
 
 def _described(ensemble: Ensemble) -> dict[str, Any]:

@@ -78,7 +78,7 @@ def test_the_same_command_finds_the_folder_and_another_does_not_replace_it(
 ) -> None:
     before = (ensemble / "ensemble.json").read_bytes()
     assert reward(*words).startswith(f"long: 3 members in {ensemble}\n")
-    with pytest.raises(ParetoError, match="name another folder"):
+    with pytest.raises(ParetoError, match=r"\(seed: 0, asked for 1\); name another folder"):
         reward(*words, "--seed", "1")
     assert (ensemble / "ensemble.json").read_bytes() == before
 
@@ -98,13 +98,41 @@ def test_score_says_whether_the_members_agree(reward: Reward, ensemble: Path) ->
 
 
 def test_eval_reports_on_other_pairs(reward: Reward, ensemble: Path, tmp_path: Path) -> None:
-    turned = [Pair(f"Question {i}?", "no " * (1 + i % 3), "yes " * (9 + i % 5)) for i in range(20)]
+    turned = [Pair(f"Another {i}?", "no " * (1 + i % 3), "yes " * (9 + i % 5)) for i in range(20)]
     write_pairs(tmp_path / "turned.jsonl", turned)
     told = json.loads(reward("eval", ensemble, tmp_path / "turned.jsonl", "--json"))
     assert told["report"]["these_pairs"]["accuracy"]["value"] < 0.1
     table = reward("eval", ensemble, tmp_path / "turned.jsonl").splitlines()
     assert table[0].strip() == "these pairs"
     assert table[1].split()[-3:] == ["20", "(0),", "20"]
+    assert table[-1].startswith("warning: these pairs: accuracy 0.0")
+    assert table[-1].endswith(": worse than a coin")
+
+
+def test_eval_leaves_out_what_the_ensemble_learnt_from(reward: Reward, ensemble: Path, pairs: Path) -> None:
+    told = json.loads(reward("eval", ensemble, pairs, "--json"))
+    # Of 60 prompts 24 are held out, and half of these calibrate.
+    assert told["report"]["these_pairs"]["pairs"] == 12
+    (note,) = told["notes"]
+    assert "48 of 60 comparisons are of prompts that the ensemble was trained or calibrated on" in note
+
+
+def test_one_member_is_no_plural_and_says_that_it_cannot_doubt(
+    reward: Reward, words: list[object], folder: Path, tmp_path: Path
+) -> None:
+    told = reward(*words, "--out", tmp_path / "one", "--members", "1")
+    assert told.startswith(f"long: 1 member in {tmp_path / 'one'}\n")
+    scored = reward("score", tmp_path / "one", "--prompt", "Why?", "--completion", "no")
+    assert "agreed" not in scored
+    assert "cannot tell when it is unsure" in scored
+    with pytest.raises(ParetoError, match=r"has 1 member, 0$"):
+        reward("export", tmp_path / "one", "--member", "1", "--out", tmp_path / "member")
+
+
+def test_a_negative_seed_is_refused_before_anything_is_done(words: list[object], tmp_path: Path) -> None:
+    ended = CliRunner().invoke(reward_app, [*map(str, words), "--out", str(tmp_path / "x"), "--seed", "-5"])
+    assert ended.exit_code == 2
+    assert "Invalid value for '--seed'" in ended.output
 
 
 def test_card_is_printed_or_written(reward: Reward, ensemble: Path, tmp_path: Path) -> None:
@@ -144,10 +172,14 @@ def test_a_recipe_gives_model_and_settings(reward: Reward, pairs: Path, folder: 
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        (("--members", "0"), "--members 0: Input should be greater than or equal to 1"),
-        (("--held-out", "1"), "--held-out 1.0: Input should be less than 0.9"),
-        (("--head", "tree"), "--head tree: Input should be 'linear', 'mlp', 'encoder' or 'lora'"),
-        (("--head", "linear", "--head", "tree"), "--head tree: Input should be 'linear'"),
+        (("--members", "0"), "--members 0: must be a number from 1 to 32"),
+        (("--held-out", "1"), "--held-out 1.0: must be a number between 0 and 0.9"),
+        (("--held-out", "nan"), "--held-out nan: must be a number between 0 and 0.9"),
+        (("--k", "inf"), "--k inf: must be a number, 0 or more"),
+        (("--objective", ""), "--objective '': must be a name"),
+        (("--objective", "../../x"), "--objective '../../x': must be a name"),
+        (("--head", "tree"), "--head tree: must be 'linear', 'mlp', 'encoder' or 'lora'"),
+        (("--head", "linear", "--head", "tree"), "--head tree: must be 'linear'"),
         (("--shifted", "none.jsonl"), "none.jsonl: no such file of comparisons"),
         (("--recipe", "none.yaml"), "none.yaml: no such recipe"),
     ],

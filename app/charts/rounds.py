@@ -68,7 +68,7 @@ def volumes(rounds: Sequence[Round], look: Look, height: int = 300) -> go.Figure
 
 
 def gaps(rounds: Sequence[Round], names: Sequence[str], look: Look, height: int = 300) -> go.Figure:
-    """Proxy gain minus gold gain by round: of every objective in its colour and shape, and their mean."""
+    """Proxy gain minus gold gain by round: of every objective in its colour and shape, and their mean size."""
     import plotly.graph_objects as go
 
     made = go.Figure()
@@ -78,7 +78,7 @@ def gaps(rounds: Sequence[Round], names: Sequence[str], look: Look, height: int 
             shift = 0.05 * (k - (len(names) - 1) / 2)  # bars must not hide each other
             at = [r.round + shift for r in rounds]
             _curve(made, at, values, html.escape(name), look.colour(k), symbol(k), 1.4)
-    _curve(made, [r.round for r in rounds], [r.gap.mean for r in rounds], "mean", look.text, "circle", 2.4)
+    _curve(made, [r.round for r in rounds], [r.gap.mean for r in rounds], "mean size", look.text, "circle", 2.4)
     made.add_hline(0, line={"color": look.muted, "width": 1, "dash": "dot"}, layer="below")
     made.update_yaxes(title_text="proxy − gold")
     return _by_round(made, rounds, look, height)

@@ -15,7 +15,7 @@ from app.person import NAME, leave, person, who
 from app.theme import look
 from app.views.label_parts import nothing, progress
 from pareto.preferences.annotation.shown import Pressed
-from pareto.rounds.store import Rounds, list_rounds
+from pareto.rounds.store import Rounds, list_rounds, owner
 from pareto.store.run import Run
 
 TITLE = "Label"
@@ -44,7 +44,7 @@ def page(run: Run | None) -> None:
 def _source(root: Path, run: Run | None) -> Source:
     """Whose questions: of the series that the run in the header is a round of, else of the run itself."""
     names = list_rounds(root)
-    own = series.owner(root, run.path.name) if run else None
+    own = owner(root, run.path.name) if run else None
     asked = series.chosen(root, run) if run is None or own or st.session_state.get("at_series") else None
     alone = None if run is None or own else run.path.name
     choices = [*([alone] if alone else []), *names]

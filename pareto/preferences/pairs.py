@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,9 @@ from pareto.records import Pair
 from pareto.store.files import to_json, write_text
 
 OPTIONAL = ("strength", "tie", "annotator", "round")
+LEFT_OUT = "; left out"
+DATA = {*SUFFIXES, ".csv", ".tsv", ".arrow", ".gz", ".zip", ".zst", ".bz2", ".xz"}
+"""What ``datasets`` may find comparisons in, in a folder."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,19 @@ class Pairs:
     counts: dict[str, int]
     """``rows``; of these ``pairs`` kept, among them ``ties`` and ``contradictions`` (each of an earlier row); left out:
     ``unusable`` (a value missing, empty or of another kind), ``identical`` and ``duplicates``."""
+
+    def told(self, most: int) -> list[str]:
+        """The problems, at most so many of each kind and then how many more."""
+        kinds: dict[str, list[str]] = {}
+        for problem in self.problems:
+            # All that tells two problems of a kind apart are numbers: of rows, of lines, of what should be another.
+            kinds.setdefault(re.sub(r"\d+", "", problem), []).append(problem)
+        lines: list[str] = []
+        for problems in kinds.values():
+            lines += problems[:most]
+            if len(problems) > most:
+                lines.append(f"and {len(problems) - most} more of this kind; all of them with --json")
+        return lines
 
 
 def read_pairs(
@@ -70,18 +87,18 @@ def read_pairs(
             pair = _pair(where, row, columns)
         except ParetoError as e:
             counts["unusable"] += 1
-            problems.append(f"{e}; left out")
+            problems.append(f"{e}{LEFT_OUT}")
             continue
         if pair.chosen == pair.rejected:
             counts["identical"] += 1
-            problems.append(f"{where}: '{chosen}' and '{rejected}' are the same text; left out")
+            problems.append(f"{where}: '{chosen}' and '{rejected}' are the same text{LEFT_OUT}")
             continue
         tie = pair.target == 0.5
         texts = sorted((pair.chosen, pair.rejected)) if tie else [pair.chosen, pair.rejected]
         before = rows_seen.setdefault((pair.prompt, *texts, tie, pair.annotator), where)
         if before != where:
             counts["duplicates"] += 1
-            problems.append(f"{where}: the same as {before}; left out")
+            problems.append(f"{where}: the same as {before}{LEFT_OUT}")
             continue
         pairs.append(pair)
         counts["ties"] += tie
@@ -93,8 +110,9 @@ def read_pairs(
                 problems.append(f"{where}: prefers what {other} rejects; both are kept")
     counts["pairs"] = len(pairs)
     if not pairs:
-        why = f"; the first: {problems[0]}" if problems else ""
-        raise ParetoError(f"{source}: no comparisons in it that can be used, of {counts['rows']} rows{why}")
+        why = f"; the first: {problems[0].removesuffix(LEFT_OUT)}" if problems else ""
+        of = f"{counts['rows']} row" + ("s" if counts["rows"] != 1 else "")
+        raise ParetoError(f"{source}: no comparisons in it that can be used, of {of}{why}")
     return Pairs(pairs, problems, dict(counts))
 
 
@@ -119,6 +137,8 @@ def _rows(source: str | Path, subset: str, columns: Sequence[str]) -> Rows:
     path = Path(source)
     if path.is_file() or path.suffix in SUFFIXES:
         return file_rows(path, columns, OPTIONAL, "comparisons")
+    if path.is_dir() and not any(p.suffix in DATA for p in path.rglob("*")):
+        raise ParetoError(f"{source}: no .jsonl or .parquet file in it")
     return dataset_rows(str(source), subset, columns, OPTIONAL)
 
 
@@ -141,6 +161,8 @@ def _text(where: str, column: str, value: Any, *, asked: bool) -> str:
             value = last_of_the_user(where, column, value)
         elif value and isinstance(value[-1], dict):
             value = value[-1].get("content")
+    if not isinstance(value, str):
+        raise ParetoError(f"{where}: '{column}' must be text, not {_kind(value)}")
     return text_of(where, column, value)
 
 
@@ -151,5 +173,15 @@ def _value(where: str, row: Mapping[str, Any], column: str, default: Any, kinds:
         return default
     if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
         wanted = "true or false" if bool in kinds else "text" if str in kinds else "a number"
-        raise ParetoError(f"{where}: '{column}' must be {wanted}, not {type(value).__name__}")
+        raise ParetoError(f"{where}: '{column}' must be {wanted}, not {_kind(value)}")
     return value
+
+
+def _kind(value: Any) -> str:
+    """What a value is, in the words of JSON."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true or false"
+    kinds = (((int, float), "a number"), (str, "text"), (list, "a list"), (dict, "an object"))
+    return next((words for kind, words in kinds if isinstance(value, kind)), "something else")

@@ -66,7 +66,7 @@ def by_round(records: Records, *, text: str = looks.INK, grid: str = looks.GRID)
         values = [r["gap"]["by_objective"].get(name) for r in records]
         _curve(made, [x + shift for x in rounds], values, name, _colour(k), {"row": 1, "col": 2}, width=1.4)
     means = [r["gap"]["mean"] for r in records]
-    _curve(made, rounds, means, "mean of all", text, {"row": 1, "col": 2}, width=2.4)
+    _curve(made, rounds, means, "mean size", text, {"row": 1, "col": 2}, width=2.4)
     made.add_hline(0, line={"color": looks.MUTED, "width": 1, "dash": "dot"}, layer="below", row=1, col=2)
     made.update_xaxes(title_text="round", tickvals=rounds)
     made.update_yaxes(title_text="hypervolume under gold", row=1, col=1)

@@ -14,6 +14,7 @@ from pareto.errors import ParetoError
 from pareto.objectives.ensemble.ensemble import Ensemble
 from pareto.preferences.annotation.annotator import annotate
 from pareto.preferences.annotation.files import import_labels
+from pareto.preferences.annotation.position_bias import position_bias
 from pareto.records import SCHEMA, Prompt, Rollout
 from pareto.rounds.doubts import doubts
 from pareto.rounds.gold import Gold, gold_rewards
@@ -148,6 +149,11 @@ class _Round:
             return len(waiting)
         with self._phase("label", len(waiting)) as advance:
             answered = annotate(queue, answering, waiting, lambda done, _: advance(done))
+        bias = position_bias(queue.labels)
+        if bias.flagged:
+            self.watch.note(
+                f"round {self.number}: the judge has a {bias.text}; what turned is a tie and teaches nothing"
+            )
         if len(answered.failed) > UNANSWERED * len(waiting):
             raise ParetoError(
                 f"round {self.number}: {answered.text}; what was labelled is kept: mend the annotator and give the "

@@ -103,9 +103,10 @@ def _within(x: Mapping[str, float] | None) -> str:
 
 def _notes() -> list[str]:
     return [
-        "hypervolume, its gain over the round before, and gap (proxy gain − gold gain) are in base standard deviations",
-        "under gold rewards on test prompts; right: pairs of the new policies' answers that the reward models order as",
-        "gold does, or held-out labels where there is no gold; KL: the largest of the front, nats per token",
+        "hypervolume, its gain over the round before, and gap (proxy gain − gold gain, mean size over objectives) are",
+        "in base standard deviations, under gold rewards on test prompts; right: pairs of the new policies' answers",
+        "that the reward models order as gold does, or held-out labels where there is no gold; KL: the largest of the",
+        "front, nats per token",
     ]
 
 

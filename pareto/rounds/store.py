@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -20,6 +21,7 @@ from pareto.store.files import Taken, append_line, read_json, staged, to_json, w
 from pareto.store.run import Run
 
 SUFFIX = "-rounds"
+_ROUND = re.compile(r"(.+)-round-[0-9]+")
 INFO = "rounds.json"
 FREE = ("count", "stop_early")
 """Keys of the recipe's section ``rounds`` that may change in the course of a series."""
@@ -158,6 +160,12 @@ class Rounds:
     def run(self, number: int) -> Run:
         """That run. Raises ParetoError where there is none."""
         return Run.open(self.run_name(number), self.path.parent)
+
+
+def owner(root: str | Path, run: str) -> str | None:
+    """The series that a run is a round of, by its name ``<series>-round-<number>``."""
+    found = _ROUND.fullmatch(run)
+    return found[1] if found and found[1] in list_rounds(root) else None
 
 
 def list_rounds(root: str | Path = "runs") -> list[str]:

@@ -47,17 +47,17 @@ def test_other_names_of_columns(read) -> None:
     ("change", "says", "kind"),
     [
         ({"chosen": " "}, "'chosen' is empty", "unusable"),
-        ({"prompt": 7}, "'prompt' must be text, not int", "unusable"),
-        ({"rejected": None}, "'rejected' must be text, not NoneType", "unusable"),
-        ({"rejected": []}, "'rejected' must be text, not list", "unusable"),
+        ({"prompt": 7}, "'prompt' must be text, not a number", "unusable"),
+        ({"rejected": None}, "'rejected' must be text, not null", "unusable"),
+        ({"rejected": []}, "'rejected' must be text, not a list", "unusable"),
         ({"chosen": [{"role": "assistant", "content": ""}]}, "'chosen' is empty", "unusable"),
         ({"prompt": [{"role": "system", "content": "x"}]}, "without a message of role 'user'", "unusable"),
-        ({"strength": "much"}, "'strength' must be a number, not str", "unusable"),
-        ({"strength": True}, "'strength' must be a number, not bool", "unusable"),
+        ({"strength": "much"}, "'strength' must be a number, not text", "unusable"),
+        ({"strength": True}, "'strength' must be a number, not true or false", "unusable"),
         ({"strength": 0}, "'strength' must be a number above 0, not 0", "unusable"),
         ({"strength": float("nan")}, "'strength' must be a number above 0, not nan", "unusable"),
-        ({"tie": 1}, "'tie' must be true or false, not int", "unusable"),
-        ({"annotator": 3}, "'annotator' must be text, not int", "unusable"),
+        ({"tie": 1}, "'tie' must be true or false, not a number", "unusable"),
+        ({"annotator": 3}, "'annotator' must be text, not a number", "unusable"),
         ({"chosen": "What?\n"}, "'chosen' and 'rejected' are the same text", "identical"),
         ({"chosen": "Hello! "}, "the same as line 1", "duplicates"),
     ],
@@ -96,7 +96,7 @@ def test_two_people_who_agree_are_no_duplicate_and_a_turned_tie_is_one(read) -> 
     ("rows", "says"),
     [
         ((), "no comparisons in it that can be used, of 0 rows"),
-        (({**ROW, "chosen": ""},), "of 1 rows; the first: line 1: 'chosen' is empty"),
+        (({**ROW, "chosen": ""},), "of 1 row; the first: line 1: 'chosen' is empty"),
         (("{",), "line 1:1: not JSON"),
         (("[]",), 'line 1: each line must be a JSON object such as {"prompt": "…", "chosen": "…", "rejected": "…"}'),
     ],
@@ -105,6 +105,26 @@ def test_nothing_left_is_refused(read, tmp_path: Path, rows: tuple[object, ...],
     with pytest.raises(ParetoError) as caught:
         read(*rows)
     assert says in str(caught.value).replace(f"{tmp_path / 'pairs.jsonl'}:", "line ")
+    assert "left out" not in str(caught.value)
+
+
+def test_more_of_a_kind_counts_only_that_kind(read) -> None:
+    empty = [{**ROW, "prompt": f"p{i}", "chosen": ""} for i in range(30)]
+    found = read(ROW, *empty, {**ROW, "rejected": None}, {**ROW, "strength": -1})
+    assert found.told(2) == [
+        "line 2: 'chosen' is empty; left out",
+        "line 3: 'chosen' is empty; left out",
+        "and 28 more of this kind; all of them with --json",
+        "line 32: 'rejected' must be text, not null; left out",
+        "line 33: 'strength' must be a number above 0, not -1; left out",
+    ]
+
+
+def test_a_folder_without_data_is_told_so(tmp_path: Path) -> None:
+    (tmp_path / "notes.md").write_text("none")
+    with pytest.raises(ParetoError) as caught:
+        read_pairs(tmp_path)
+    assert str(caught.value) == f"{tmp_path}: no .jsonl or .parquet file in it"
 
 
 def test_files_that_cannot_be_read_are_refused(tmp_path: Path) -> None:

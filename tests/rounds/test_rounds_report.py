@@ -71,7 +71,7 @@ def test_an_objective_without_gold_is_drawn_by_its_proxy_alone(record):
 def test_gap_and_hypervolume_have_their_intervals(record):
     curves = {t.name: t for t in figures.by_round([record(1), record(2)]).data}
     assert list(curves["hypervolume"].y) == [1.2, 1.2]
-    assert list(curves["mean of all"].error_y.array) == pytest.approx([0.1, 0.1])
+    assert list(curves["mean size"].error_y.array) == pytest.approx([0.1, 0.1])
     assert list(curves["hypervolume"].x) == [1, 2]
 
 

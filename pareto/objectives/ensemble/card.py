@@ -5,10 +5,14 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from pareto.objectives.ensemble.checks import counted
 from pareto.objectives.ensemble.report import text
 
 if TYPE_CHECKING:
+    from pareto.objectives.ensemble.calibration import Calibration
     from pareto.objectives.ensemble.ensemble import Ensemble
+
+ALONE = "A single model has no spread: it cannot tell when it is unsure."
 
 
 def card(ensemble: Ensemble) -> str:
@@ -25,9 +29,9 @@ def card(ensemble: Ensemble) -> str:
         "",
         f"# Reward models: {info['objective']}",
         "",
-        f"{ensemble.size} reward models that score how well a completion does on *{info['objective']}*, calibrated "
-        "together: the logistic function of a difference of two scores is the probability that the first completion is "
-        "preferred, and where the members disagree, the scores are to be doubted.",
+        f"{counted(ensemble.size, 'reward model')} of how well a completion does on *{info['objective']}*, calibrated: "
+        "the logistic function of a difference of two scores is the probability that the first completion is "
+        "preferred. " + (ALONE if ensemble.size == 1 else "Where the members disagree, the scores are to be doubted."),
         "",
         f"- objective: {info['objective']}",
         f"- base model: `{base}`, system prompt {json.dumps(info['model']['system'])}",
@@ -66,12 +70,20 @@ def card(ensemble: Ensemble) -> str:
         "scores.mean, scores.spread, scores.lower, scores.upper, scores.members",
         "```",
         "",
-        f"Scores of a spread above {calibration.spread_threshold:.3g} nats are to be reviewed: that was "
-        f"{calibration.review_rate:.0%} of the completions it was calibrated on. Reward models are exploited by what "
-        "is trained on them; measure the policy by something else as well.",
+        *_review(ensemble.size, calibration),
+        "Reward models are exploited by what is trained on them; measure the policy by something else as well.",
         "",
     ]
     return "\n".join(lines)
+
+
+def _review(size: int, calibration: Calibration) -> list[str]:
+    if size == 1:
+        return []
+    return [
+        f"Scores of a spread above {calibration.spread_threshold:.3g} nats are to be reviewed: that was "
+        f"{calibration.review_rate:.0%} of the completions it was calibrated on."
+    ]
 
 
 def _kind(member: dict[str, Any]) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,9 +42,60 @@ def check_pairs(objective: str, pairs: Sequence[Pair], members: int, held_out: f
     needed = math.ceil(max(HELD_OUT / held_out, max(members, 2) / (1 - held_out)))
     if prompts < needed:
         raise ParetoError(
-            f"objective '{objective}': {len(pairs)} comparisons of {prompts} prompts, ties aside, are too few: "
-            f"{members} members with {held_out:.0%} held out need at least {needed} prompts"
+            f"objective '{objective}': {counted(len(pairs), 'comparison')} of {counted(prompts, 'prompt')}, ties "
+            f"aside, are too few: {counted(members, 'member')}, {held_out:.0%} held out, need at least {needed} prompts"
         )
+
+
+def check_folder(path: Path) -> None:
+    """Make a folder, or refuse it before the work that is to go there is done.
+
+    Raises:
+        ParetoError: it cannot be made, or nothing can be written to it.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as e:
+        why = "it is a file" if path.is_file() else e.strerror
+        raise ParetoError(f"{path}: no folder that can be written to: {why}; name another") from None
+
+
+def prompt_hash(prompt: str) -> str:
+    """By which an ensemble knows a prompt again, 12 hex digits."""
+    return hashlib.sha256(prompt.encode()).hexdigest()[:12]
+
+
+def unseen(pairs: Sequence[Pair], seen: Collection[str], what: str) -> tuple[list[Pair], str | None]:
+    """Comparisons by which an ensemble can be judged: those of prompts that it did not learn from or get calibrated on.
+
+    Args:
+        pairs: comparisons.
+        seen: ``prompt_hash`` of those prompts.
+        what: the comparisons are, for messages.
+
+    Returns:
+        What is left, and a line on what is left out, if anything is.
+
+    Raises:
+        ParetoError: nothing is left.
+    """
+    left = [p for p in pairs if prompt_hash(p.prompt) not in seen]
+    if len(left) == len(pairs):
+        return left, None
+    line = (
+        f"{what}: {len(pairs) - len(left)} of {counted(len(pairs), 'comparison')} are of prompts that the ensemble was "
+        "trained or calibrated on"
+    )
+    if not left:
+        raise ParetoError(f"{line}: nothing to judge it by; give comparisons of other prompts")
+    return left, f"{line}; left out"
+
+
+def counted(n: int, thing: str) -> str:
+    """A number of things, in words: "1 member", "2 members"."""
+    return f"{n} {thing}" if n == 1 else f"{n} {thing}s"
 
 
 def check_base(path: Path, info: Mapping[str, Any]) -> None:

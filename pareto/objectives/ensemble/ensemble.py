@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 from pareto.config import Aggregation, Model
 from pareto.errors import ParetoError
 from pareto.objectives.ensemble.calibration import Calibration
-from pareto.objectives.ensemble.checks import check_base
+from pareto.objectives.ensemble.checks import check_base, unseen
 from pareto.objectives.ensemble.export import export_member
 from pareto.objectives.ensemble.features import Progress
 from pareto.objectives.ensemble.heads import heads_file, read_heads
 from pareto.objectives.ensemble.members import Scorer, feature_cache, scorers
 from pareto.objectives.ensemble.scores import EnsembleScores, PairScores, pair_scores
-from pareto.records import SCHEMA
+from pareto.records import SCHEMA, Pair
 from pareto.store.files import fingerprint, folder_ok, read_json
 
 __all__ = ["INFO", "Ensemble", "export_member", "raw_scores"]
@@ -60,7 +60,9 @@ class Ensemble:
         if info["schema"] > SCHEMA:
             raise ParetoError(f"{path}: written by a newer pareto (schema {info['schema']}); upgrade pareto")
         if not folder_ok(path):
-            raise ParetoError(f"{path}: damaged or edited, its files are not those that were written; train it anew")
+            raise ParetoError(
+                f"{path}: damaged or edited, its files are not those that were written; move it away and train anew"
+            )
         check_base(path, info)
         return cls(path, info, cache)
 
@@ -83,6 +85,10 @@ class Ensemble:
     def calibration(self) -> Calibration:
         """From raw scores to calibrated ones, and the thresholds."""
         return Calibration.from_json(self.info["calibration"])
+
+    def unseen(self, pairs: Sequence[Pair], what: str) -> tuple[list[Pair], str | None]:
+        """The comparisons that it can be judged by, and what is to be told of the rest; see ``checks.unseen``."""
+        return unseen(pairs, set(self.info["seen"]), what)
 
     @property
     def report(self) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from pareto.errors import ParetoError
 from pareto.objectives.ensemble.features import BATCH, Features, Progress, Vectors
 from pareto.store.files import discard, write_bytes
 
@@ -31,12 +32,18 @@ class FeatureCache:
         Args:
             features: what makes them.
             folder: where they are kept, under the features' key; ``None``: in this process only.
+
+        Raises:
+            ParetoError: the folder cannot be made.
         """
         self._features = features
         self._kept = _kept(features.key)
         self._folder = None if folder is None else folder / "features" / features.key
         if self._folder is not None:
-            self._folder.mkdir(parents=True, exist_ok=True)
+            try:
+                self._folder.mkdir(parents=True, exist_ok=True)
+            except OSError as e:
+                raise ParetoError(f"{folder}: no folder for features can be made there: {e.strerror}") from None
             for path in sorted(self._folder.glob("*.safetensors")):
                 self._read(path)
 

@@ -28,6 +28,9 @@ from pareto.records import Pair
 KEPT = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3)
 """Shares of the pairs that are kept on the curve of accuracy as uncertain ones are dropped."""
 
+BLANK = "–"
+"""Stands in the table where nothing can be told."""
+
 _LEAST = 1e-12
 """Probabilities nearer to 0 or 1 have no finite log loss."""
 
@@ -76,10 +79,10 @@ def report(calibration: Calibration, sets: Mapping[str, Scored]) -> dict[str, An
 def measure(calibration: Calibration, scored: Scored) -> dict[str, Any]:
     """The figures of one set of pairs.
 
-    ``pairs``, ``ties``, ``prompts``; ``accuracy`` with interval, and ``member_accuracy``; ``calibration_error``, beside
-    it what exact probabilities would show on so many pairs, and that of the margins as log odds, lapses forgotten;
-    ``brier``, ``log_loss``; ``auc`` for errors of the
-    uncertainty, and alone of the margin and of the spread; ``flagged`` pairs and the errors among them;
+    ``pairs``, ``ties``, ``prompts``; ``contradictions``, pairs that prefer what an earlier one rejects; ``accuracy``
+    with interval, and ``member_accuracy``; ``calibration_error``, beside it what exact probabilities would show on so
+    many pairs, and that of the margins as log odds, lapses forgotten; ``brier``, ``log_loss``; ``auc`` for errors of
+    the uncertainty, and alone of the margin and of the spread; ``flagged`` pairs and the errors among them;
     ``completions_flagged``; ``kept``, accuracy by the share that is kept as the uncertain are dropped; ``length``, see
     ``length_bias``. Errors, and what is said of them, are those of pairs without a tie.
     """
@@ -95,6 +98,7 @@ def measure(calibration: Calibration, scored: Scored) -> dict[str, Any]:
         "pairs": len(targets),
         "ties": int((~settled).sum()),
         "prompts": len(set(groups)),
+        "contradictions": _contradictions(scored.pairs),
         "accuracy": asdict(accuracy(pairs.margin, targets, groups)),
         "member_accuracy": [accuracy(m, targets, groups).value for m in pairs.margins.T],
         "calibration_error": calibration_error(probability, targets),
@@ -112,9 +116,27 @@ def measure(calibration: Calibration, scored: Scored) -> dict[str, Any]:
     }
 
 
+def warnings(report: dict[str, Any]) -> list[str]:
+    """A line for each set of pairs on which the ensemble may as well have guessed, or did worse."""
+    lines = []
+    for name, measured in _columns(report).items():
+        found, disputed = measured["accuracy"], measured["contradictions"]
+        if not _known(found["value"]) or found["low"] > 0.5:
+            continue
+        verdict = "no better than a coin" if found["high"] >= 0.5 else "worse than a coin"
+        why = f"; contradictions among these {measured['pairs']} comparisons: {disputed}" if disputed else ""
+        lines.append(
+            f"{name}: accuracy {found['value']:.2f} ({found['low']:.2f} to {found['high']:.2f}): {verdict}{why}"
+        )
+    return lines
+
+
 def text(report: dict[str, Any]) -> str:
-    """The report as a table for a terminal: a row for each figure, a column for each set of pairs."""
-    columns = {name.replace("_", " "): measured for name, measured in report.items() if name != "calibration"}
+    """The report as a table for a terminal: a row for each figure, a column for each set of pairs.
+
+    Below it, what is made of them, and ``warnings``.
+    """
+    columns = _columns(report)
     table = [["", *columns], *([name, *cells] for name, cells in _rows(list(columns.values())))]
     widths = [max(len(line[k]) for line in table) for k in range(len(table[0]))]
     lines = [
@@ -123,18 +145,48 @@ def text(report: dict[str, Any]) -> str:
     ]
     made = report["calibration"]
     aucs = made["auc"]
-    how = "margin and spread" if made["uses_spread"] else "the margin alone, to which the spread added nothing"
-    return "\n".join(
-        [
-            *(line.rstrip() for line in lines),
-            "",
-            f"labels that seem wrong whatever the margin: {made['lapse']:.1%}",
-            f"uncertainty: from {how}; area under the curve on {made['pairs']} calibration pairs, by prompt: "
-            f"margin {_number(aucs['margin'])}, with spread {_number(aucs['margin_and_spread'])}",
-            f"review of {made['review_rate']:.0%}: completions of spread above {_number(made['spread_threshold'])}, "
-            f"pairs of uncertainty above {_number(made['uncertainty_threshold'])}",
-        ]
-    )
+    alone = all(len(measured["member_accuracy"]) == 1 for measured in columns.values())
+    lines += [
+        "",
+        "scores and spread are in nats: of two completions 1 nat apart, the higher one is preferred in 73% of cases",
+        f"labels that look like mistakes, against even a clear difference of scores: {made['lapse']:.1%}",
+        f"uncertainty (chance that the wrong one of two is preferred): from {_source(made, alone)}; area under the "
+        f"curve on {made['pairs']} calibration pairs, by prompt: margin {_number(aucs['margin'])}, "
+        f"with spread {_number(aucs['margin_and_spread'])}",
+        f"flagged for review, as {made['review_rate']:.0%} of those calibrated on: completions of spread above "
+        f"{_number(made['spread_threshold'])} nats, pairs of uncertainty above "
+        f"{_number(made['uncertainty_threshold'])}",
+    ]
+    if any(BLANK in line for line in lines):
+        lines.append(f"{BLANK}: nothing to tell it by, or too few comparisons")
+    lines += [f"warning: {line}" for line in warnings(report)]
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _columns(report: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """What was measured, by the name of its set in words."""
+    return {name.replace("_", " "): measured for name, measured in report.items() if name != "calibration"}
+
+
+def _source(made: dict[str, Any], alone: bool) -> str:
+    """What the uncertainty is made from, and why."""
+    if made["uses_spread"]:
+        return "margin and spread"
+    if alone:
+        return "the margin alone: one model has no spread"
+    if not any(_known(x) for x in made["auc"].values()):
+        return "the margin alone: errors were too few to tell whether the spread adds anything"
+    return "the margin alone, to which the spread added nothing"
+
+
+def _contradictions(pairs: Sequence[Pair]) -> int:
+    preferred: set[tuple[str, str, str]] = set()
+    found = 0
+    for p in pairs:
+        if p.target != 0.5:
+            found += (p.prompt, p.rejected, p.chosen) in preferred
+            preferred.add((p.prompt, p.chosen, p.rejected))
+    return found
 
 
 def _rows(sets: list[dict[str, Any]]) -> Iterator[tuple[str, list[str]]]:
@@ -147,16 +199,16 @@ def _rows(sets: list[dict[str, Any]]) -> Iterator[tuple[str, list[str]]]:
     yield row("accuracy", lambda s: _interval(s["accuracy"]))
     yield row("  of each member", lambda s: " ".join(map(_number, s["member_accuracy"])))
     yield row("expected calibration error", lambda s: _number(s["calibration_error"]))
-    yield row("  of exact probabilities", lambda s: _number(s["calibration_error_by_chance"]))
-    yield row("  of margins as log odds", lambda s: _number(s["calibration_error_of_margins"]))
+    yield row("  for comparison: of exact probabilities", lambda s: _number(s["calibration_error_by_chance"]))
+    yield row("  for comparison: of margins as log odds", lambda s: _number(s["calibration_error_of_margins"]))
     yield row("Brier score, log loss", lambda s: f"{_number(s['brier'])}, {_number(s['log_loss'])}")
     yield row("area under the curve for errors", lambda s: _number(s["auc"]["uncertainty"]))
     yield row("  of the margin alone", lambda s: _number(s["auc"]["margin"]))
     yield row("  of the spread alone", lambda s: _number(s["auc"]["spread"]))
-    yield row("pairs flagged", lambda s: _percent(s["flagged"] and s["flagged"]["share"]))
+    yield row("pairs flagged: unsure which is better", lambda s: _percent(s["flagged"] and s["flagged"]["share"]))
     yield row("  errors among them", lambda s: _percent(s["flagged"] and s["flagged"]["errors_flagged"]))
     yield row("  errors among the rest", lambda s: _percent(s["flagged"] and s["flagged"]["errors_rest"]))
-    yield row("completions flagged", lambda s: _percent(s["completions_flagged"]))
+    yield row("completions flagged: members disagree", lambda s: _percent(s["completions_flagged"]))
     for share in KEPT[1::2]:
         name = f"accuracy of the surest {share:.0%}"
         yield row(name, lambda s, share=share: _number(s["kept"] and s["kept"][str(share)]))
@@ -172,12 +224,14 @@ def _known(x: float | None) -> bool:
 
 
 def _number(x: float | None) -> str:
-    return f"{x:.3f}" if x is not None and _known(x) else "–"
+    return f"{x:.3f}" if x is not None and _known(x) else BLANK
 
 
 def _percent(x: float | None) -> str:
-    return f"{x:.1%}" if x is not None and _known(x) else "–"
+    return f"{x:.1%}" if x is not None and _known(x) else BLANK
 
 
 def _interval(x: dict[str, float | None]) -> str:
+    if not _known(x["value"]):
+        return BLANK
     return f"{_number(x['value'])} ({_number(x['low'])} to {_number(x['high'])})"

@@ -22,6 +22,8 @@ ANSWER_TOKENS = 512
 """Cap of an answer: room for a model that thinks before it says a letter."""
 ANSWER_BYTES = 1 << 20
 """An answer that is longer is none."""
+MOST_TOKENS = 1 << 30
+"""No call has more; a server that counts more does not count."""
 PAUSE = 0.5
 """Seconds before the first repetition of a failed call; then twice as many each time."""
 
@@ -43,7 +45,7 @@ class Reply:
 
     text: str
     tokens_in: int
-    """As the server counts them; 0 where it does not."""
+    """As the server counts them; 0 where it does not, or oddly."""
     tokens_out: int
 
 
@@ -151,11 +153,18 @@ def _reply(data: bytes) -> Reply:
     try:
         found = json.loads(data)
         text = found["choices"][0]["message"]["content"]
-        usage = found.get("usage") or {}
-        counts = [int(usage.get(name) or 0) for name in ("prompt_tokens", "completion_tokens")]
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError):
+        usage = found.get("usage")
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError):
         raise CallFailed("its answer is not that of a chat/completions interface", again=True) from None
-    return Reply(text if isinstance(text, str) else "", *counts)
+    return Reply(
+        text if isinstance(text, str) else "", _count(usage, "prompt_tokens"), _count(usage, "completion_tokens")
+    )
+
+
+def _count(usage: Any, name: str) -> int:
+    """Tokens as a server counts them: an odd count spoils what a call cost, not what it said."""
+    count = usage.get(name) if isinstance(usage, dict) else None
+    return int(count) if isinstance(count, (int, float)) and 0 <= count <= MOST_TOKENS else 0
 
 
 def _message(data: bytes) -> str:
@@ -163,7 +172,7 @@ def _message(data: bytes) -> str:
     text = data.decode("utf-8", "replace")
     try:
         found: Any = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
     for name in ("error", "message", "detail"):
         if isinstance(found, dict) and name in found:

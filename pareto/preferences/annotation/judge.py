@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,8 @@ GIVE_UP = 10
 """After so many questions in a row without an answer the rest is not asked."""
 AT_ONCE = 4
 """Questions that an endpoint is asked at the same time."""
+AHEAD = 2 * AT_ONCE
+"""Questions that may be asked before an earlier one is kept: what a killed call paid for in vain is no more."""
 BATCH = 8
 """Questions that a local model reads at once."""
 LETTERS = ("A", "B", "TIE")
@@ -80,8 +83,14 @@ class JudgeAnnotator:
     def _remotely(self, questions: Sequence[Question]) -> Generator[Label | Failure, None, None]:
         ended = threading.Event()
         pool = ThreadPoolExecutor(AT_ONCE)
+        ahead: deque[Future[Label | Failure]] = deque()
         try:
-            yield from pool.map(lambda question: self._in_both_orders(question, ended), questions)
+            for question in questions:
+                ahead.append(pool.submit(self._in_both_orders, question, ended))
+                if len(ahead) > AHEAD:
+                    yield ahead.popleft().result()
+            while ahead:
+                yield ahead.popleft().result()
         finally:
             ended.set()
             pool.shutdown(cancel_futures=True)

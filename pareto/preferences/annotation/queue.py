@@ -22,7 +22,7 @@ from pareto.preferences.annotation.annotator import Failure
 from pareto.preferences.annotation.journal import Journal
 from pareto.preferences.annotation.lines import ANSWERS, Undo, failure_line, label_line, question_line
 from pareto.preferences.annotation.shown import Shown
-from pareto.records import Label, Pair, Question
+from pareto.records import Label, Pair, Question, Who
 
 OVERLAP = 5
 """Every so manyth question of a person is one that somebody else has answered, so that agreement can be measured."""
@@ -122,10 +122,15 @@ class AnnotationQueue:
             self._labels.add(asdict(label) for label in new.values())
         return len(new)
 
-    def undo(self, annotator: str) -> Label | None:
-        """Take an annotator's last label back; which one, or ``None`` where there is none."""
+    def undo(self, annotator: str, who: Who = "person") -> Label | None:
+        """Take an annotator's last label back; which one, or ``None`` where there is none.
+
+        Args:
+            annotator: by name.
+            who: what it is; a person may be called as a programmatic annotator is.
+        """
         with self._labels.lock():
-            own = [label for label in self.labels if label.annotator == annotator]
+            own = [label for label in self.labels if (label.annotator, label.who) == (annotator, who)]
             if not own:
                 return None
             self._labels.add(

@@ -58,10 +58,10 @@ def spent(labels: Sequence[Label], failures: Sequence[Failure]) -> dict[str, Any
         ``labels``, ``cost`` (with that of calls which gave no label), ``failed`` (such questions), and ``rows``, one
         per objective, round and annotator: objective, round, annotator, who, labels, ties, skipped, cost.
     """
-    rows: dict[tuple[str, int, str], dict[str, Any]] = {}
+    rows: dict[tuple[str, int, str, str], dict[str, Any]] = {}
     for x in labels:
         row = rows.setdefault(
-            (x.objective, x.round, x.annotator),
+            (x.objective, x.round, x.annotator, x.who),
             {"objective": x.objective, "round": x.round, "annotator": x.annotator, "who": x.who}
             | {"labels": 0, "ties": 0, "skipped": 0, "cost": 0.0},
         )

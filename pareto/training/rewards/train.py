@@ -18,7 +18,16 @@ from pareto.errors import ParetoError
 from pareto.models import fingerprint as model_fingerprint
 from pareto.models import resolve
 from pareto.objectives.ensemble.calibration import Calibration, calibrate
-from pareto.objectives.ensemble.checks import below_chance, check_members, check_pairs, check_scale
+from pareto.objectives.ensemble.checks import (
+    below_chance,
+    check_folder,
+    check_members,
+    check_pairs,
+    check_scale,
+    counted,
+    prompt_hash,
+    unseen,
+)
 from pareto.objectives.ensemble.ensemble import INFO, Ensemble, raw_scores
 from pareto.objectives.ensemble.features import template_hash
 from pareto.objectives.ensemble.heads import heads_file, write_heads
@@ -58,17 +67,21 @@ def train_ensemble(
         out: the ensemble's folder.
         cache: folder of features and of LoRA members that are finished before their ensemble is.
         seed: of the split and of the members.
-        shifted: comparisons from elsewhere, to report on.
+        shifted: comparisons from elsewhere, to report on; those of prompts that are trained or calibrated on are left
+            out, and ``note`` tells how many.
         foreign: folders or hub ids of sequence classifiers with one label, members beside the trained ones.
         progress: of the longest steps.
         note: called with one line for what the user should know.
 
     Raises:
         ParetoError: comparisons that cannot be used or are too few (it names the number needed); fewer than two members
-            left of several; members that are identical, untrained or mis-scaled; ``out`` holds something else.
+            left of several; members that are identical, untrained or mis-scaled; ``out`` holds something else;
+            it or the cache cannot be written; all of ``shifted`` was trained or calibrated on.
     """
     size = settings.members + len(foreign)
     check_pairs(objective, pairs, size, settings.held_out)
+    if size == 1:
+        note("1 member: a single model has no spread and cannot tell when it is unsure; several can")
     base = resolve(model.base)
     made_from: dict[str, Any] = {
         "objective": objective,
@@ -82,14 +95,22 @@ def train_ensemble(
         "shifted": fingerprint([asdict(p) for p in shifted]),
     }
     specification = fingerprint(made_from)
-    if out.exists():
-        return _made_already(out, specification, cache)
+    # An empty folder is as good as none.
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        return _made_already(out, made_from, cache)
+    check_folder(out.parent)
+    check_folder(cache)
     training, calibration, test = split(pairs, settings.held_out, seed)
+    seen = sorted({prompt_hash(p.prompt) for p in (*training, *calibration)})
+    sets = {"in_distribution": test}
+    if shifted:
+        sets["shifted"], left_out = unseen(shifted, set(seen), "shifted")
+        if left_out:
+            note(left_out)
     work = cache / "members" / specification
     made = make_members(training, settings, model, made_from["foreign"], seed, cache, work, progress, note)
     need_two(objective, made, size)
     fitted = _calibrate(objective, made, calibration, settings, model, progress, note)
-    sets = {"in_distribution": test} | ({"shifted": list(shifted)} if shifted else {})
     measured = {name: Scored.of(rows, fitted.apply(_raw(made, rows, model, progress))) for name, rows in sets.items()}
     parts = {"training": training, "calibration": calibration, "test": test}
     info = {
@@ -99,11 +120,11 @@ def train_ensemble(
         **made_from,
         "members": made.members,
         "dropped": made.dropped,
+        "seen": seen,
         "prompts": {name: len({p.prompt for p in part}) for name, part in parts.items()},
         "calibration": fitted.to_json(),
         "report": report(fitted, measured),
     }
-    out.parent.mkdir(parents=True, exist_ok=True)
     with folder(out) as inside:
         write_json(inside / INFO, info)
         for kind, heads in made.heads.items():
@@ -115,13 +136,30 @@ def train_ensemble(
     return Ensemble.open(out, cache)
 
 
-def _made_already(out: Path, specification: str, cache: Path) -> Ensemble:
+def _made_already(out: Path, made_from: dict[str, Any], cache: Path) -> Ensemble:
+    if not (out / INFO).is_file():
+        raise ParetoError(f"{out}: exists and holds something else; name a folder that is not there yet")
     ensemble = Ensemble.open(out, cache)
-    if ensemble.info["specification"] != specification:
-        raise ParetoError(
-            f"{out}: holds an ensemble that was made from other comparisons or settings; name another folder"
-        )
+    differences = _differences(ensemble.info, made_from)
+    if differences:
+        raise ParetoError(f"{out}: holds another ensemble ({'; '.join(differences)}); name another folder")
     return ensemble
+
+
+def _differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """In what that which makes an ensemble differs, in words."""
+    sides = [made | made["model"] | made["settings"] for made in (old, new)]
+    there, asked = ({k: v for k, v in side.items() if k not in ("model", "settings")} for side in sides)
+    values = [*new["model"], *new["settings"], "objective", "seed"]
+    told = [f"{k}: {_told(there.get(k))}, asked for {_told(asked[k])}" for k in values if there.get(k) != asked[k]]
+    if there["base"] == asked["base"] and any(there[k] != asked[k] for k in ("base_fingerprint", "template")):
+        told.append("another state of the base model")
+    others = {"pairs": "other comparisons", "shifted": "other shifted comparisons", "foreign": "other foreign members"}
+    return told + [words for k, words in others.items() if there[k] != asked[k]]
+
+
+def _told(value: Any) -> str:
+    return ", ".join(value) if isinstance(value, list) else "none" if value is None else str(value)
 
 
 def _place(source: str) -> str:
@@ -154,10 +192,10 @@ def _calibrate(
     for i in bad:
         if made.members[i]["kind"] == "foreign":
             raise ParetoError(
-                f"{made.members[i]['name']} prefers the rejected completion of most of the {n} calibration "
-                f"comparisons: it is no model of '{objective}', or its sign is turned"
+                f"{made.members[i]['name']} prefers the rejected completion in most of "
+                f"{counted(n, 'calibration comparison')}: it is no model of '{objective}', or its sign is turned"
             )
-    raw = raw[:, made.drop(dict.fromkeys(bad, f"wrong about most of {n} calibration comparisons"), note)]
+    raw = raw[:, made.drop(dict.fromkeys(bad, f"wrong about most of {counted(n, 'calibration comparison')}"), note)]
     need_two(objective, made, of)
     groups = [p.prompt for p in pairs]
     fitted = calibrate(raw[:n], raw[n:], targets, weights, groups, settings.review_rate)

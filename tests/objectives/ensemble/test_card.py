@@ -35,9 +35,32 @@ def test_it_says_what_the_members_are_and_how_far_to_trust_them(ensemble: Ensemb
     assert "24 to learn from, 8 to calibrate on, 8 to report on" in text
     assert "expected calibration error" in text
     assert "20% of the completions" in text
+    assert "warning: " not in text
 
 
 def test_it_names_the_members_that_were_dropped(ensemble: Ensemble) -> None:
     lost = {"member": "member 2 (mlp)", "why": "its loss is NaN or infinite"}
     less = Ensemble(Path("somewhere"), ensemble.info | {"dropped": [lost]}, None)
     assert "- **dropped**: member 2 (mlp): its loss is NaN or infinite" in card(less)
+
+
+def test_it_warns_of_a_model_that_guesses(ensemble: Ensemble) -> None:
+    known = ensemble.report
+    coin = known["in_distribution"] | {"accuracy": {"value": 0.5, "low": 0.3, "high": 0.7}, "contradictions": 3}
+    poor = Ensemble(Path("somewhere"), ensemble.info | {"report": known | {"in_distribution": coin}}, None)
+    assert "accuracy 0.50 (0.30 to 0.70): no better than a coin; contradictions among these 8 comparisons: 3" in card(
+        poor
+    )
+
+
+def test_one_model_alone_is_said_to_be_without_doubt_of_its_own(tmp_path: Path) -> None:
+    pairs = [Pair(f"Question {i}?", "yes " * (9 + i % 5), "no " * (1 + i % 3)) for i in range(40)]
+    model = Model(base="tiny-random", dtype="float32", device="cpu")
+    said: list[str] = []
+    settings = Settings(members=1, held_out=0.4, steps=20)
+    made = train_ensemble("long", pairs, settings, model, tmp_path / "it", cache=tmp_path, note=said.append)
+    assert said == ["1 member: a single model has no spread and cannot tell when it is unsure; several can"]
+    text = card(made)
+    assert "1 reward model of how well" in text
+    assert "cannot tell when it is unsure" in text
+    assert "are to be reviewed" not in text

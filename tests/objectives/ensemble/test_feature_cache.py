@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from pareto.errors import ParetoError
 from pareto.objectives.ensemble import feature_cache
 from pareto.objectives.ensemble.feature_cache import FeatureCache
 
@@ -68,3 +69,9 @@ def test_other_features_have_a_place_of_their_own(tmp_path):
     other = Counted("other")
     FeatureCache(other, tmp_path)(PROMPTS, TEXTS)
     assert len(other.asked) == 600
+
+
+def test_a_file_where_the_folder_should_be_is_one_clear_line(tmp_path):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(ParetoError, match=r"file: no folder for features can be made there: Not a directory$"):
+        FeatureCache(Counted(), tmp_path / "file")

@@ -2,7 +2,15 @@ import numpy as np
 import pytest
 
 from pareto.errors import ParetoError
-from pareto.objectives.ensemble.checks import below_chance, check_members, check_pairs, check_scale
+from pareto.objectives.ensemble.checks import (
+    below_chance,
+    check_folder,
+    check_members,
+    check_pairs,
+    check_scale,
+    prompt_hash,
+    unseen,
+)
 from pareto.objectives.ensemble.heads import Heads
 from pareto.records import Pair
 
@@ -64,3 +72,27 @@ def test_an_mlp_of_several_members_is_each_by_hand():
         by_hand = np.tanh(x @ tensors["inner"][m].T + tensors["bias"][m]) @ tensors["outer"][m]
         np.testing.assert_allclose(found[:, m], by_hand, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(Heads("mlp", tensors).take([2, 0])(x), found[:, [2, 0]], rtol=1e-5)
+
+
+def test_one_of_a_thing_is_no_plural():
+    with pytest.raises(ParetoError, match=r": 1 comparison of 1 prompt, ties aside, are too few: 1 member, 25% held"):
+        check_pairs("kind", [Pair("p", "a", "b")], 1, 0.25)
+
+
+@pytest.mark.parametrize("place", ["file", "file/under", "/proc/none/x", "/proc"])
+def test_a_folder_that_cannot_be_made_or_written_is_refused(place, tmp_path):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(ParetoError, match="no folder that can be written to: "):
+        check_folder(tmp_path / place)
+    check_folder(tmp_path / "a" / "b")
+    assert list((tmp_path / "a" / "b").iterdir()) == []
+
+
+def test_only_comparisons_of_unseen_prompts_are_left():
+    pairs = [Pair(f"p{i}", "a", "b") for i in range(4)]
+    assert unseen(pairs, {prompt_hash("other")}, "mine") == (pairs, None)
+    left, line = unseen(pairs, {prompt_hash("p0"), prompt_hash("p2")}, "mine")
+    assert [p.prompt for p in left] == ["p1", "p3"]
+    assert line.startswith("mine: 2 of 4 comparisons are of prompts that the ensemble was trained or calibrated on")
+    with pytest.raises(ParetoError, match=r"mine: 1 of 1 comparison .*nothing to judge it by"):
+        unseen(pairs[:1], {prompt_hash("p0")}, "mine")

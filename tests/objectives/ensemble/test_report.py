@@ -1,11 +1,12 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from scipy.special import expit
 
 from pareto.objectives.ensemble.calibration import Calibration, calibrate
-from pareto.objectives.ensemble.report import Scored, report, text
+from pareto.objectives.ensemble.report import Scored, report, text, warnings
 from pareto.objectives.ensemble.scores import EnsembleScores
 from pareto.records import Pair
 from pareto.store.files import to_json
@@ -82,3 +83,59 @@ def test_too_few_pairs_leave_blanks(calibration: Calibration, targets: list[floa
     assert "nan" not in text(found)
     assert "–" in text(found)
     assert again["in_distribution"]["auc"] == {"uncertainty": None, "margin": None, "spread": None}
+    assert "–: nothing to tell it by, or too few comparisons" in text(found).splitlines()
+
+
+def test_a_whole_table_has_no_legend_for_blanks_and_says_its_units(calibration: Calibration) -> None:
+    pairs, raw = made(500, 1.0, 1)
+    pairs[:100] = [replace(p, rejected="bad too") for p in pairs[:100]]
+    pairs[100:200] = [replace(p, chosen="good " * 9) for p in pairs[100:200]]
+    told = text(report(calibration, {"in_distribution": Scored.of(pairs, calibration.apply(raw))}))
+    assert "–" not in told
+    assert f"spread above {calibration.spread_threshold:.3f} nats" in told
+    assert told.count("for comparison: of ") == 2
+
+
+def test_too_few_errors_are_not_said_to_be_a_spread_that_adds_nothing(calibration: Calibration) -> None:
+    unknown = replace(calibration, error_model=None, error_auc=(float("nan"), float("nan")))
+    told = text(report(unknown, {"in_distribution": scored(calibration, 50)}))
+    assert "errors were too few to tell" in told
+    assert "added nothing" not in told
+
+
+def test_one_model_is_not_said_to_have_a_spread() -> None:
+    pairs, raw = made(300, 1.0, 0)
+    one = calibrate(raw[:300, :1], raw[300:, :1], np.ones(300), np.ones(300), [p.prompt for p in pairs], 0.1)
+    scores = Scored.of(pairs, one.apply(raw[:, :1]))
+    assert "the margin alone: one model has no spread" in text(report(one, {"in_distribution": scores}))
+
+
+def guessed(right: int, n: int) -> Scored:
+    """The first ones right, the others wrong, each of a prompt of its own."""
+    pairs = [Pair(f"p{i}", "a", "b") for i in range(n)]
+    better = np.where(np.arange(n) < right, 1.0, -1.0)[:, None] * np.arange(1, 6)
+    return Scored.of(pairs, EnsembleScores(np.concatenate([better, -better])))
+
+
+@pytest.mark.parametrize(
+    ("right", "says"),
+    [
+        # Wilson's intervals for 19 independent ones, as 20 are worth whose variance is estimated.
+        (10, ["these: accuracy 0.50 (0.29 to 0.71): no better than a coin"]),
+        (2, ["these: accuracy 0.10 (0.03 to 0.31): worse than a coin"]),
+        (19, []),
+    ],
+)
+def test_guessing_is_called_so(calibration: Calibration, right: int, says: list[str]) -> None:
+    found = report(calibration, {"these": guessed(right, 20)})
+    assert warnings(found) == says
+    assert [line for line in text(found).splitlines() if "warning: " in line] == [f"warning: {line}" for line in says]
+
+
+def test_labels_that_contradict_each_other_are_counted_beside_it(calibration: Calibration) -> None:
+    pairs = [Pair(f"p{i}", *words) for i in range(6) for words in (("a", "b"), ("b", "a"))]
+    scores = EnsembleScores(np.concatenate([np.tile([[1.0], [-1.0]], (6, 5)), np.tile([[-1.0], [1.0]], (6, 5))]))
+    found = report(calibration, {"these": Scored.of(pairs, scores)})
+    assert found["these"]["contradictions"] == 6
+    (line,) = warnings(found)
+    assert line.endswith("no better than a coin; contradictions among these 12 comparisons: 6")

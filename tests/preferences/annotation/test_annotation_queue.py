@@ -139,11 +139,23 @@ def test_undo_takes_the_own_last_label_back_and_loses_nothing(queue: AnnotationQ
     assert (queue.folder / "labels.jsonl").read_text(encoding="utf-8").count("\n") == 4
 
 
+def test_a_person_called_as_an_annotator_takes_nothing_of_it_back(queue: AnnotationQueue) -> None:
+    first, second = asked(2)
+    queue.record(by("gold", first))
+    queue.record(labelled(second, "first", Gold()))
+    assert [row["who"] for row in queue.spent()["rows"]] == ["gold", "person"]
+    taken = queue.undo("gold")
+    assert taken is not None
+    assert taken.prompt_id == "p0"
+    assert queue.undo("gold") is None
+    assert [x.who for x in queue.labels] == ["gold"]
+
+
 def test_what_was_taken_back_can_be_given_again(queue: AnnotationQueue) -> None:
     label = labelled(asked(1)[0], "first", Gold())
     assert queue.record(label)
     assert not queue.record(label)
-    queue.undo("gold")
+    queue.undo("gold", "gold")
     assert queue.record(label)
     assert len(queue.labels) == 1
 

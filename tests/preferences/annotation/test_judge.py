@@ -173,6 +173,15 @@ def test_a_broken_server_gives_up_after_ten_in_a_row_and_keeps_what_was_labelled
     assert len({a["messages"][1]["content"] for a in server.asked}) < 30
 
 
+def test_little_is_asked_before_it_is_kept(queue: AnnotationQueue) -> None:
+    with judge_server(longer) as server:
+        answers = judge(server.url).answer(asked(40))
+        next(answers)
+        time.sleep(0.3)  # whoever keeps the labels is slow
+        assert len(server.asked) <= 2 * (judging.AHEAD + 1) < 40
+        assert len([*answers]) == 39
+
+
 def test_a_wrong_key_ends_it_at_once_and_is_not_shown(queue: AnnotationQueue) -> None:
     refusal = (401, {"error": {"message": f"Incorrect API key provided: {KEY}"}})
     with judge_server(lambda *_: refusal) as server, pytest.raises(ParetoError) as told:
@@ -201,6 +210,8 @@ def test_a_redirection_is_not_followed_with_the_key(queue: AnnotationQueue) -> N
     [
         ((200, "<html>"), "not that of a chat/completions interface"),
         ((200, {"choices": []}), "not that of a chat/completions interface"),
+        ((200, "[" * 200_000), "not that of a chat/completions interface"),
+        ((400, "[" * 200_000), "HTTP 400: [["),
         ((400, {"detail": "the prompt is too long"}), "HTTP 400: the prompt is too long"),
         ((503, ""), "HTTP 503"),
         (None, "cannot be reached"),
@@ -212,6 +223,21 @@ def test_what_went_wrong_is_told_in_one_line(queue: AnnotationQueue, told: Any, 
     assert reason in done.failed[0].reason
     # What is wrong with the question itself is not asked again.
     assert len(server.asked) == (1 if told and told[0] == 400 else 2)
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [
+        [1],
+        "many",
+        {"prompt_tokens": "many"},
+        *({"prompt_tokens": n} for n in (-5, 10**400, *map(float, ("nan", "inf")))),
+    ],
+)
+def test_an_odd_count_of_tokens_costs_nothing_and_its_answer_counts(queue: AnnotationQueue, usage: Any) -> None:
+    with judge_server(lambda *asked: (200, said(longer(*asked)) | {"usage": usage})) as server:
+        done = annotate(queue, judge(server.url, price_in=1.0), asked(1))
+    assert ([label.answer for label in queue.labels], done.failed, done.cost) == (["first"], [], 0)
 
 
 def test_a_server_that_is_not_there(queue: AnnotationQueue) -> None:

@@ -36,14 +36,87 @@ def test_an_ensemble_prefers_what_the_labels_prefer(yes_pairs, tmp_path):
     assert all(0 <= done <= total for _, done, total in told)
 
 
+@pytest.fixture(scope="module")
+def made_once(yes_pairs, tmp_path_factory):
+    """A folder with the ensemble ``out`` that no test changes."""
+    home = tmp_path_factory.mktemp("once")
+    train_ensemble("kind", yes_pairs, QUICK, TINY, home / "out", cache=home)
+    return home
+
+
 def test_the_same_command_finds_what_is_made_and_another_refuses(yes_pairs, tmp_path, monkeypatch):
     first = train_ensemble("kind", yes_pairs, QUICK, TINY, tmp_path / "out", cache=tmp_path)
     monkeypatch.setattr(members, "train_heads", None)  # nothing is trained again
     again = train_ensemble("kind", yes_pairs, QUICK, TINY, tmp_path / "out", cache=tmp_path)
     assert again.fingerprint == first.fingerprint
-    with pytest.raises(ParetoError, match="other comparisons or settings; name another folder"):
+    with pytest.raises(ParetoError, match=r"holds another ensemble \(other comparisons\); name another"):
         train_ensemble("kind", yes_pairs[3:], QUICK, TINY, tmp_path / "out", cache=tmp_path)
     assert Ensemble.open(tmp_path / "out").info == first.info
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({"settings": QUICK.model_copy(update={"members": 4})}, r"members: 3, asked for 4"),
+        ({"settings": QUICK.model_copy(update={"head": ("linear", "mlp")})}, r"head: linear, asked for linear, mlp"),
+        ({"seed": 2, "objective": "other"}, r"objective: kind, asked for other; seed: 0, asked for 2"),
+        ({"shifted": [Pair("Elsewhere?", "yes", "no")]}, r"other shifted comparisons"),
+    ],
+)
+def test_what_differs_from_the_ensemble_that_is_there_is_told(yes_pairs, made_once, changed, says):
+    asked = {"objective": "kind", "pairs": yes_pairs, "settings": QUICK, "model": TINY} | changed
+    with pytest.raises(ParetoError, match=rf"out: holds another ensemble \({says}\); name another folder$"):
+        train_ensemble(**asked, out=made_once / "out", cache=made_once)
+
+
+def nothing_is_trained(*_):
+    raise AssertionError
+
+
+@pytest.mark.parametrize(
+    ("out", "cache", "says"),
+    [
+        ("file", "cache", "file: exists and holds something else; name a folder that is not there yet"),
+        ("full", "cache", "full: exists and holds something else"),
+        ("file/x", "cache", "file: no folder that can be written to"),
+        ("/proc/none/x", "cache", "/proc/none: no folder that can be written to"),
+        ("out", "file", "file: no folder that can be written to"),
+    ],
+)
+def test_places_that_cannot_be_written_are_found_before_the_training(
+    yes_pairs, tmp_path, monkeypatch, out, cache, says
+):
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "x").write_text("x")
+    monkeypatch.setattr(members, "train_heads", nothing_is_trained)
+    with pytest.raises(ParetoError, match=says):
+        train_ensemble("kind", yes_pairs, QUICK, TINY, tmp_path / out, cache=tmp_path / cache)
+
+
+def test_an_empty_folder_is_filled(yes_pairs, tmp_path):
+    (tmp_path / "out").mkdir()
+    made = train_ensemble("kind", yes_pairs, QUICK, TINY, tmp_path / "out", cache=tmp_path / "cache")
+    assert made.size == 3
+
+
+def test_shifted_comparisons_that_were_trained_or_calibrated_on_are_left_out(yes_pairs, tmp_path, monkeypatch):
+    said = []
+    new = [replace(p, prompt=f"Elsewhere: {p.prompt}") for p in yes_pairs[:6]]
+    shifted = [*new, *yes_pairs]
+    made = train_ensemble(
+        "kind", yes_pairs, QUICK, TINY, tmp_path / "out", cache=tmp_path, shifted=shifted, note=said.append
+    )
+    # Of 40 prompts with three each, 5 are only reported on.
+    assert made.report["shifted"]["pairs"] == 6 + 5 * 3
+    (line,) = said
+    assert line.startswith("shifted: 105 of 126 comparisons are of prompts")
+    again, _ = Ensemble.open(tmp_path / "out").unseen(shifted, "these")
+    assert len(again) == 21
+    monkeypatch.setattr(members, "train_heads", nothing_is_trained)
+    trained = [p for p in yes_pairs if p not in again]
+    with pytest.raises(ParetoError, match=r"shifted: 105 of 105 .*nothing to judge it by"):
+        train_ensemble("kind", yes_pairs, QUICK, TINY, tmp_path / "other", cache=tmp_path, shifted=trained)
 
 
 def test_a_deleted_or_damaged_cache_gives_the_same_ensemble(yes_pairs, tmp_path):
@@ -88,7 +161,8 @@ def test_a_chosen_one_that_is_the_rejected_is_refused(yes_pairs, tmp_path):
 
 def test_members_of_several_architectures_score_beside_each_other(yes_pairs, tmp_path):
     settings = Settings(members=4, steps=60, head=("linear", "encoder", "mlp"))
-    made = train_ensemble("kind", yes_pairs, settings, TINY, tmp_path / "out", cache=tmp_path, shifted=yes_pairs[:9])
+    elsewhere = [replace(p, prompt=f"Elsewhere: {p.prompt}") for p in yes_pairs[:9]]
+    made = train_ensemble("kind", yes_pairs, settings, TINY, tmp_path / "out", cache=tmp_path, shifted=elsewhere)
     assert [m["kind"] for m in made.info["members"]] == ["linear", "encoder", "mlp", "linear"]
     assert made.report["shifted"]["pairs"] == 9
     margins = made.compare(["Say number 1."], ["yes 3"], ["no 3"]).margins
