@@ -10,8 +10,9 @@ import pytest
 
 from pareto.config import Judge, Labels, Recipe
 from pareto.errors import ParetoError
+from pareto.label_command import find
 from pareto.recipe_file import read_recipe
-from pareto.rounds.store import Rounds, list_rounds
+from pareto.rounds.store import Rounds, list_rounds, owner
 from pareto.store.files import write_json
 
 
@@ -40,6 +41,14 @@ def test_more_rounds_may_be_asked_for_later_but_nothing_else(tmp_path):
     with pytest.raises(ParetoError, match="different: seed"):
         Rounds.create(tmp_path, recipe().model_copy(update={"seed": 5}))
     assert Rounds.open("smoke", tmp_path).recipe.seed == 0
+
+
+def test_the_run_of_a_round_belongs_to_its_series(tmp_path):
+    made = Rounds.create(tmp_path, recipe())
+    assert owner(tmp_path, "smoke-round-2") == "smoke"
+    assert owner(tmp_path, "smoke") is None
+    assert owner(tmp_path, "other-round-1") is None
+    assert find("smoke-round-2", tmp_path).queue.folder == made.queue.folder
 
 
 def test_others_may_take_over_the_labelling(tmp_path):
