@@ -19,7 +19,7 @@ from app.theme import look
 from pareto.config import Recipe
 from pareto.errors import ParetoError
 from pareto.recipe_file import read_recipe
-from pareto.store.files import fingerprint, write_text
+from pareto.store.files import write_text
 from pareto.store.run import Run
 
 TITLE = "Sweep"
@@ -153,7 +153,7 @@ def conflict(root: Path, recipe: Recipe) -> str:
     """Why a recipe cannot be started under its name; empty where it can."""
     if not (root / recipe.name / "run.json").is_file():
         return ""
-    same = Run.open(root / recipe.name).recipe_hash == fingerprint(recipe.model_dump(mode="json"))
+    same = Run.open(root / recipe.name).made_by(recipe)
     return "" if same else f"the name '{recipe.name}' is taken by a run of another recipe; change its `name:`"
 
 

@@ -39,7 +39,7 @@ class Run:
         Raises:
             ParetoError: when another recipe or another storage made the run of that name, or as ``open`` does.
         """
-        tree = recipe.model_dump(mode="json", exclude={"rounds"})
+        tree = _tree(recipe)
         path = Path(root).absolute() / recipe.name
         if not (path / "run.json").exists():
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -60,7 +60,7 @@ class Run:
                 if not (path / "run.json").exists():
                     raise ParetoError(f"{path}: exists and is not a run (no run.json); use another `name:`") from None
         run = cls.open(path)
-        if run.recipe_hash != fingerprint(tree):
+        if not run.made_by(recipe):
             raise ParetoError(f"{path}: made by another recipe ({_difference(run, tree)}); use another `name:`")
         if storage is not None and shown(storage) != run.storage:
             kept = run.storage or "SQLite in its folder"
@@ -113,6 +113,10 @@ class Run:
     def recipe_hash(self) -> str:
         """Fingerprint of the resolved recipe."""
         return str(self.info["recipe_hash"])
+
+    def made_by(self, recipe: Recipe) -> bool:
+        """Whether this recipe made the run; its section ``rounds`` says nothing of one sweep."""
+        return self.recipe_hash == fingerprint(_tree(recipe))
 
     @property
     def storage(self) -> str | None:
@@ -183,6 +187,11 @@ def _folders(root: Path) -> list[Path]:
 def _is_info(info: Any) -> bool:
     wanted = {"schema": int, "version": str, "created": str, "recipe_hash": str, "storage": str | None}
     return isinstance(info, dict) and all(k in info and isinstance(info[k], t) for k, t in wanted.items())
+
+
+def _tree(recipe: Recipe) -> dict[str, Any]:
+    """What a run keeps of its recipe."""
+    return recipe.model_dump(mode="json", exclude={"rounds"})
 
 
 def _difference(run: Run, tree: dict[str, Any]) -> str:

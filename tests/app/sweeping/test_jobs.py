@@ -64,9 +64,9 @@ def test_the_same_job_does_not_run_twice(tmp_path, program):
 
 
 def test_stop_interrupts_like_ctrl_c(tmp_path, program):
-    program("trap 'echo interrupted; exit 130' INT; while true; do sleep 0.05; done")
+    program("trap 'echo interrupted; exit 130' INT; echo ready; while true; do sleep 0.05; done")
     job = jobs.start(tmp_path, "polite", [])
-    time.sleep(0.3)  # the trap
+    until(lambda: job.tail(1) == "ready", 60)
     job.stop()
     until(lambda: not job.alive, 60)
     assert (job.code, job.tail(1)) == (130, "interrupted")
@@ -74,9 +74,9 @@ def test_stop_interrupts_like_ctrl_c(tmp_path, program):
 
 def test_what_does_not_listen_is_terminated(tmp_path, program, monkeypatch):
     monkeypatch.setattr(jobs, "PATIENCE", 0.3)
-    program("trap 'echo no' INT; while true; do sleep 0.05; done")
+    program("trap 'echo no' INT; echo ready; while true; do sleep 0.05; done")
     job = jobs.start(tmp_path, "stubborn", [])
-    time.sleep(0.3)
+    until(lambda: job.tail(1) == "ready", 60)
     job.stop()
     until(lambda: not job.alive, 60)
     assert job.code == -15
