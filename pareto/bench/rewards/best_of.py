@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
 from pareto.bench.rewards.lab import SAMPLES, Floats, Lab
+from pareto.config import Aggregation
 from pareto.config import Ensemble as Settings
 from pareto.objectives.ensemble.overoptimisation import Curve, best_of_n
 from pareto.objectives.ensemble.scores import aggregate
@@ -15,12 +16,7 @@ from pareto.records import Rollout
 
 COUNTS = (1, 2, 4, 8, 16, 32, 64)
 """Of completions that one is selected from."""
-WAYS: Mapping[str, Callable[[Floats], Floats]] = {
-    "mean": lambda members: aggregate(members, "mean"),
-    "min": lambda members: aggregate(members, "min"),
-    "lcb": lambda members: aggregate(members, "lcb", 1.0),
-    "uwo": lambda members: aggregate(members, "uwo", 1.0),
-}
+WAYS: tuple[Aggregation, ...] = get_args(Aggregation)
 """How five members select."""
 
 
@@ -50,7 +46,8 @@ def best_of(
         pairs = lab.label(train, lab.draw_pairs(train, labels, seed), liked(train, lab.gold(train)), noise, seed)
         single = lab.score(lab.train(pairs, alone, seed), many)[:, 0]
         members = lab.score(lab.train(pairs, settings, seed), many)
-        for name, proxy in {"single": single, **{way: of(members) for way, of in WAYS.items()}}.items():
+        proxies: dict[str, Floats] = {"single": single} | {way: aggregate(members, way) for way in WAYS}
+        for name, proxy in proxies.items():
             curves.setdefault(name, []).append(best_of_n(proxy.reshape(gold.shape), gold, COUNTS))
     return curves
 

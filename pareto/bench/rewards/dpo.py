@@ -17,8 +17,7 @@ import numpy as np
 from pareto.bench.rewards.lab import Floats, Lab
 from pareto.preferences import compare
 from pareto.records import Prompt, Rollout
-from pareto.rollouts.pool import decode, row_seed
-from pareto.rollouts.sampling import Request, draw, log_probabilities
+from pareto.rollouts.sampling import log_probabilities
 from pareto.soups.bank import Bank
 from pareto.store.files import fingerprint, folder_ok, read_json, write_json
 from pareto.store.files import folder as sealed
@@ -126,13 +125,4 @@ def _answers(
         bank.adapters[NAME] = b
         bank.merge({})
         bank.merge({NAME: 1.0})
-    asked = [
-        (p.id, k, Request(tuple(lab.base.prompt_ids(p.text)), row_seed(lab.recipe.seed, stream, p.id, k)))
-        for p in prompts
-        for k in range(samples)
-    ]
-    drawn = draw(lab.base, [request for _, _, request in asked], lab.recipe.sampling)
-    return [
-        Rollout(i, k, "sampled", r.seed, decode(lab.base, d.token_ids), d.token_ids, d.logp)
-        for (i, k, r), d in zip(asked, drawn, strict=True)
-    ]
+    return lab.sample(prompts, samples, stream)

@@ -13,15 +13,15 @@ from numpy.typing import NDArray
 
 from pareto.config import Ensemble as Settings
 from pareto.config import Recipe
-from pareto.measure import score_rollouts
+from pareto.measure import rollouts, score_rollouts
 from pareto.models import Base, load
 from pareto.objectives.ensemble.ensemble import Ensemble
 from pareto.objectives.load import load_reward
 from pareto.prompts import load_prompts
 from pareto.records import Pair, Prompt, Rollout
-from pareto.rollouts.pool import decode, row_seed
+from pareto.rollouts.pool import row_seed
 from pareto.rollouts.sampling import Request, draw
-from pareto.store.files import fingerprint, to_json
+from pareto.store.files import fingerprint
 from pareto.store.tables import read_rollouts, table_ok, write_rollouts
 from pareto.training.rewards.train import train_ensemble
 
@@ -68,21 +68,18 @@ class Lab:
             path = self.folder / f"{role}-{start // SHARD[role]:03d}.parquet"
             if not table_ok(path):
                 self.say(f"roll out {role}: {start} of {len(prompts)} prompts")
-                write_rollouts(path, self._sampled(part, SAMPLES[role]))
+                write_rollouts(path, self.sample(part, SAMPLES[role], "bench"))
             made += read_rollouts(path)
         return made
 
-    def _sampled(self, prompts: Sequence[Prompt], samples: int) -> list[Rollout]:
+    def sample(self, prompts: Sequence[Prompt], samples: int, stream: str) -> list[Rollout]:
+        """Completions of the policy that ``base`` carries; equal streams, equal random numbers."""
         asked = [
-            (p.id, k, Request(tuple(self.base.prompt_ids(p.text)), row_seed(self.recipe.seed, "bench", p.id, k)))
+            (p.id, k, Request(tuple(self.base.prompt_ids(p.text)), row_seed(self.recipe.seed, stream, p.id, k)))
             for p in prompts
             for k in range(samples)
         ]
-        drawn = draw(self.base, [request for _, _, request in asked], self.recipe.sampling)
-        return [
-            Rollout(i, k, "sampled", r.seed, decode(self.base, d.token_ids), d.token_ids, d.logp)
-            for (i, k, r), d in zip(asked, drawn, strict=True)
-        ]
+        return rollouts(self.base, asked, draw(self.base, [request for _, _, request in asked], self.recipe.sampling))
 
     @cached_property
     def _unit(self) -> tuple[float, float]:
@@ -143,14 +140,13 @@ class Lab:
             )
         return pairs
 
-    def train(self, pairs: Sequence[Pair], settings: Settings, seed: int, shifted: Sequence[Pair] = ()) -> Ensemble:
+    def train(self, pairs: Sequence[Pair], settings: Settings, seed: int) -> Ensemble:
         """An ensemble on these labels, or the one that is there."""
-        name = fingerprint([settings.model_dump(mode="json"), seed, to_json([vars(p) for p in (*pairs, *shifted)])])
+        name = fingerprint([settings.model_dump(mode="json"), seed, [vars(p) for p in pairs]])
         out = self.folder / "rewards" / name
         objective = self.recipe.objectives[0].name
-        model = self.recipe.model
         return train_ensemble(
-            objective, pairs, settings, model, out, cache=self.folder, seed=seed, shifted=shifted, note=self.say
+            objective, pairs, settings, self.recipe.model, out, cache=self.folder, seed=seed, note=self.say
         )
 
 
