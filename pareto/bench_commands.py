@@ -125,22 +125,28 @@ def bench_rewards(
         "sweeps/rewards.yaml"
     ),
     parts: Annotated[str, typer.Option("--parts", metavar="NAME,…", help="What is measured.")] = (
-        "best-of,dpo,cost,trust,labels"
+        "best-of,dpo,cost,trust,labels,refit"
     ),
     seeds: Annotated[str, typer.Option("--seeds", metavar="N,…", help="Of labels and members.")] = "0,1,2",
     out: Out = None,
+    plot: Annotated[Path | None, typer.Option("--plot", metavar="FILE", help="Draw them: a .png file.")] = None,
     root: Root = Path("runs"),
     as_json: Json = False,
 ) -> None:
     """Reward-model ensembles against a single one: over-optimisation, cost, calibration, labels."""
     writable(out, ".json", "--out")
+    writable(plot, ".png", "--plot")
     found = _numbers(seeds, "--seeds")
     quiet()
     from pareto.bench.rewards.bench import bench_rewards as run_bench
+    from pareto.bench.rewards.picture import rewards_picture
     from pareto.tables import figures_table
 
     chosen = list(dict.fromkeys(part.strip() for part in parts.split(",")))
-    _told(run_bench(recipe, chosen, found, root, say), out, as_json, figures_table)
+    result = run_bench(recipe, chosen, found, root, say)
+    if plot:
+        rewards_picture(result, plot)
+    _told(result, out, as_json, figures_table)
 
 
 @bench_app.command("explorer")

@@ -25,6 +25,7 @@ from pareto.rounds.rollouts import POLICY, fresh_count, keep, of_base, of_polici
 from pareto.rounds.store import SUFFIX, Rounds
 from pareto.rounds.sweeping import sweep_round
 from pareto.store.files import discard, sweep_leftovers, write_json
+from pareto.store.leases import FileLeases
 from pareto.store.tables import read_rollouts, table_ok
 from pareto.sweep import full_disk_told
 from pareto.watch import Clock, Watcher
@@ -65,16 +66,21 @@ def run_rounds(
         check_annotator(recipe)
         new = not (Path(root) / f"{recipe.name}{SUFFIX}").exists()
         rounds = Rounds.create(root, recipe)
-        sweep_leftovers(rounds.path)
         gold = Gold(rounds, rewards)
         waiting = 0
+        leases = FileLeases(rounds.path)
+        if not leases.claim(0):
+            raise ParetoError(f"{rounds.path}: another process carries these rounds; wait for it, or stop it")
         try:
+            sweep_leftovers(rounds.path)
             while not waiting and (number := next_round(rounds)) is not None:
                 waiting = _Round(gold, number, storage, watch, feedback).carry()
         except ParetoError:
             if new and not any((rounds.path / kept).exists() for kept in ("rollouts", "labels")):
                 discard(rounds.path)
             raise
+        finally:
+            leases.close()
         if rounds.records:
             write_report(rounds)
         return {"name": rounds.name, "rounds": rounds.records, "waiting": waiting}

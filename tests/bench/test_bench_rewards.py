@@ -12,6 +12,8 @@ from forge import ROOT
 from pareto.bench.rewards.bench import bench_rewards
 from pareto.bench.rewards.dpo import optimise
 from pareto.bench.rewards.lab import Lab, likes_length
+from pareto.bench.rewards.labels import frozen_or_refitted
+from pareto.bench.rewards.picture import rewards_picture
 from pareto.errors import ParetoError
 from pareto.recipe_file import read_recipe
 
@@ -43,12 +45,15 @@ def test_the_figures_are_what_the_rows_say(ground):
     found = bench_rewards(ground / "rewards.yaml", ["best-of", "trust"], [0], ground, lambda line: None)
     json.dumps(found)
     single = [r for r in found["best-of"]["noisy"] if r["selected_by"] == "single"]
+    assert {r["head"] for r in single} == {"linear"}
     gold = [r["gold"] for r in single]
     at = int(np.argmax([r["proxy"] for r in single]))
     assert found["figures"]["best_of_lost_noisy_single"] == pytest.approx(max(gold) - gold[at])
     assert single[0]["n"] == 1
     assert {r["selected_by"] for r in found["best-of"]["biased alike"]} == {"single", "mean", "min", "lcb", "uwo"}
     assert found["figures"]["ece"] == found["trust"]["in_distribution"]["calibration_error"]
+    rewards_picture(found, ground / "picture.png")
+    assert (ground / "picture.png").read_bytes().startswith(b"\x89PNG")
     again = bench_rewards(ground / "rewards.yaml", ["best-of"], [0], ground, lambda line: None)
     assert again["best-of"] == found["best-of"]
 
@@ -78,3 +83,11 @@ def test_dpo_against_a_proxy_goes_away_from_the_base_and_is_found_again(lab):
 def test_an_unknown_part_is_named(ground):
     with pytest.raises(ParetoError, match="did you mean 'trust'"):
         bench_rewards(ground / "rewards.yaml", ["thrust"], [0], ground, print)
+
+
+def test_reward_models_that_are_refitted_are_compared_on_the_current_policys_own_pairs(lab):
+    train, held_out = lab.pool("train"), lab.pool("held_out")
+    settings = lab.recipe.rounds.ensemble.model_copy(update={"members": 8})
+    found = frozen_or_refitted(lab, settings, 0.0, [0, 1], train, held_out)
+    assert {name: len(of) for name, of in found.items()} == {"frozen": 2, "more": 2, "refitted": 2}
+    assert all(0 <= x <= 1 for of in found.values() for x in of)

@@ -17,6 +17,7 @@ from judges import judge_server
 from pareto.frontier import frontier
 from pareto.records import Label
 from pareto.rounds.store import Rounds
+from pareto.store.leases import FileLeases
 
 TIMES = ("started", "finished", "seconds")
 
@@ -191,3 +192,14 @@ def test_a_judge_that_fails_on_many_stops_the_round_and_another_goes_on(forge, t
     done = forge.run("rounds", recipe, "--root", tmp_path, "--annotator", "gold", "--json").json()
     assert done["rounds"][0]["went_in"]["labels_total"] == {"vowels": 20, "digits": 20}
     assert set(labelled) < set(labels_of(tmp_path))
+
+
+def test_a_second_process_is_turned_away_and_nothing_of_the_first_is_lost(forge, done, tmp_path):
+    root = tmp_path / "again"
+    shutil.copytree(done, root)
+    leases = FileLeases(series(root).path)
+    assert leases.claim(0)
+    told = forge.run("rounds", recipe_file(root, count=3), "--root", root, "--json").line()
+    assert "another process carries these rounds" in told
+    leases.close()
+    assert len(series(root).records) == 2

@@ -8,23 +8,27 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.stats import ttest_rel
 
 from pareto.bench.hardware import hardware
-from pareto.bench.rewards.best_of import best_of, rows
+from pareto.bench.rewards import labels
+from pareto.bench.rewards.best_of import best_of, kinds, rows
 from pareto.bench.rewards.cost import cost
-from pareto.bench.rewards.dpo import Policies, optimise
+from pareto.bench.rewards.dpo import Policies, Proxy, answers_of, optimise
 from pareto.bench.rewards.lab import Floats, Lab, likes_length
-from pareto.bench.rewards.labels import by_choice
 from pareto.bench.rewards.trust import trust
+from pareto.config import Aggregation, suggest
 from pareto.config import Ensemble as Settings
-from pareto.config import suggest
 from pareto.errors import ParetoError
+from pareto.objectives.ensemble.ensemble import Ensemble
 from pareto.objectives.ensemble.scores import aggregate
 from pareto.recipe_file import read_recipe
 from pareto.records import Rollout
 
-LABELS, NOISE = 300, 0.25
+LABELS, NOISE = 120, 0.25
 """Comparisons that single model and ensembles learn from, and the share that is labelled wrong."""
+OWN = 4
+"""Completions of the current policy to each prompt, on which refitted and frozen reward models are compared."""
 ANNOTATORS: Mapping[str, Callable[[Sequence[Rollout], Floats], Floats]] = {
     "noisy": lambda rollouts, gold: gold,
     "biased alike": likes_length,
@@ -75,49 +79,58 @@ def _best_of(lab: Lab, settings: Settings, seeds: Sequence[int]) -> Found:
     for who, liked in ANNOTATORS.items():
         curves = best_of(lab, liked, LABELS, NOISE, settings, seeds)
         found[who] = rows(curves)
-        lost = {name: float(np.mean([c.loss() for c in of])) for name, of in curves.items()}
-        found["figures"] |= {f"best_of_lost_{who.replace(' ', '_')}_{name}": x for name, x in lost.items()}
+        lost: dict[str, list[float]] = {}
+        for (_, name), of in curves.items():
+            lost.setdefault(name, []).extend(c.loss() for c in of)
+        found["figures"] |= _lost("best_of", who, lost)
+        found["figures"] |= _saved("overoptimisation_ensemble_vs_single", who, lost["single"], lost[settings.aggregate])
     return found
 
 
 def _dpo(lab: Lab, settings: Settings, seeds: Sequence[int]) -> Found:
-    ways: dict[str, tuple[Settings, Any]] = {
-        "single": (settings.model_copy(update={"members": 1, "bootstrap": False}), "mean"),
-        "ensemble": (settings, settings.aggregate),
-    }
     found: Found = {"rows": [], "figures": {}}
-    train = lab.pool("train")
-    for who, liked in ANNOTATORS.items():
+    for who in ANNOTATORS:
         lost: dict[str, list[float]] = {}
-        for seed in seeds:
-            rows_ = lab.draw_pairs(train, LABELS, seed)
-            pairs = lab.label(train, rows_, liked(train, lab.gold(train)), NOISE, seed)
-            for name, (of, how) in ways.items():
-                ensemble = lab.train(pairs, of, seed)
-
-                def proxy(
-                    rollouts: Sequence[Rollout], ensemble: Any = ensemble, how: Any = how, k: float = of.k
-                ) -> Floats:
-                    return aggregate(lab.score(ensemble, rollouts), how, k)
-
-                policies = optimise(lab, {"proxy": ensemble.fingerprint, "how": how, "k": of.k}, proxy, seed)
+        # A seed of the control takes as long as one of the rest, and one says what there is to say.
+        for seed in seeds if who == "noisy" else seeds[:1]:
+            for name, (policies, proxy) in _optimised(lab, settings, seed, who).items():
                 curve = _curve(lab, policies, proxy)
                 found["rows"] += [{"annotators": who, "seed": seed, "selected_by": name, **row} for row in curve]
                 gold, promised = ([row[x] for row in curve] for x in ("gold", "proxy"))
                 lost.setdefault(name, []).append(max(gold) - gold[int(np.argmax(promised))])
-        single, several = (float(np.sum(lost[name])) for name in ("single", "ensemble"))
-        key = who.replace(" ", "_")
-        found["figures"] |= {
-            f"dpo_lost_{key}_single": single / len(seeds),
-            f"dpo_lost_{key}_ensemble": several / len(seeds),
-        }
-        if single > 0:
-            name = "overoptimisation_ensemble_vs_single" + ("" if who == "noisy" else f"_{key}")
-            found["figures"][name] = several / single
+        found["figures"] |= _lost("dpo", who, lost)
+        found["figures"] |= _saved("dpo_overoptimisation_ensemble_vs_single", who, lost["single"], lost["ensemble"])
     return found
 
 
-def _curve(lab: Lab, policies: Policies, proxy: Callable[[Sequence[Rollout]], Floats]) -> list[dict[str, float]]:
+def _optimised(lab: Lab, settings: Settings, seed: int, who: str) -> dict[str, tuple[Policies, Proxy]]:
+    """Policies of DPO against a ``single`` model and an ``ensemble`` of its kind from the same labels, and the proxies.
+
+    All heads are of the settings' first kind.
+    """
+    several = settings.model_copy(update={"head": kinds(settings)[0]})
+    ways: dict[str, tuple[Settings, Aggregation]] = {
+        "single": (several.model_copy(update={"members": 1, "bootstrap": False}), "mean"),
+        "ensemble": (several, settings.aggregate),
+    }
+    train = lab.pool("train")
+    liked = ANNOTATORS[who](train, lab.gold(train))
+    pairs = lab.label(train, lab.draw_pairs(train, LABELS, seed), liked, NOISE, seed)
+    made: dict[str, tuple[Policies, Proxy]] = {}
+    for name, (of, how) in ways.items():
+        ensemble = lab.train(pairs, of, seed)
+
+        def proxy(
+            rollouts: Sequence[Rollout], ensemble: Ensemble = ensemble, how: Aggregation = how, k: float = of.k
+        ) -> Floats:
+            return aggregate(lab.score(ensemble, rollouts), how, k)
+
+        named = {"proxy": ensemble.fingerprint, "how": how, "k": of.k}
+        made[name] = optimise(lab, named, proxy, seed), proxy
+    return made
+
+
+def _curve(lab: Lab, policies: Policies, proxy: Proxy) -> list[dict[str, float]]:
     return [
         {
             "turn": turn,
@@ -127,6 +140,17 @@ def _curve(lab: Lab, policies: Policies, proxy: Callable[[Sequence[Rollout]], Fl
         }
         for turn, a in enumerate(policies.answers)
     ]
+
+
+def _lost(part: str, who: str, lost: Mapping[str, Sequence[float]]) -> dict[str, float]:
+    """Mean loss of gold to over-optimisation, by who selected."""
+    return {f"{part}_lost_{who.replace(' ', '_')}_{name}": float(np.mean(of)) for name, of in lost.items()}
+
+
+def _saved(name: str, who: str, single: Sequence[float], several: Sequence[float]) -> dict[str, float]:
+    """The share of the single model's loss that several have; no figure where it lost nothing."""
+    suffix = "" if who == "noisy" else f"_{who.replace(' ', '_')}"
+    return {name + suffix: float(np.sum(several) / np.sum(single))} if np.sum(single) > 0 else {}
 
 
 def _cost(lab: Lab, settings: Settings, seeds: Sequence[int]) -> Found:
@@ -149,12 +173,35 @@ def _trust(lab: Lab, settings: Settings, seeds: Sequence[int]) -> Found:
 
 
 def _labels(lab: Lab, settings: Settings, seeds: Sequence[int]) -> Found:
-    accuracy = by_choice(lab, settings, NOISE, seeds)
-    gained = {way: (of[:, 1:] - 0.5).mean(axis=1) for way, of in accuracy.items()}
-    figures = {
-        f"{way}_vs_random": float(gained[way].mean() / gained["random"].mean()) for way in gained if way != "random"
+    accuracy = labels.by_choice(lab, settings, NOISE, seeds)
+    learnt = {way: of[:, 1:].mean(axis=1) for way, of in accuracy.items()}
+    above_chance = {way: float(of.mean() - 0.5) for way, of in learnt.items()}
+    others = [way for way in accuracy if way != "random"]
+    figures = {f"{way}_vs_random": above_chance[way] / above_chance["random"] for way in others}
+    return {
+        "budgets": list(labels.BUDGETS),
+        "accuracy": {way: of.tolist() for way, of in accuracy.items()},
+        "over_random": {way: _paired(learnt[way], learnt["random"]) for way in others},
+        "figures": figures,
     }
-    return {"accuracy": {way: of.tolist() for way, of in accuracy.items()}, "figures": figures}
+
+
+def _refit(lab: Lab, settings: Settings, seeds: Sequence[int]) -> Found:
+    policies, _ = _optimised(lab, settings, seeds[0], "noisy")["ensemble"]
+    train, test = (answers_of(lab, policies, lab.asked(role), OWN, f"own-{role}") for role in ("train", "many"))
+    found = labels.frozen_or_refitted(lab, settings, NOISE, seeds, train, test)
+    frozen, more, refitted = (np.array(found[name]) for name in ("frozen", "more", "refitted"))
+    return {
+        "accuracy": found,
+        "over_frozen": {"more": _paired(more, frozen), "refitted": _paired(refitted, frozen)},
+        "figures": {"refitted_better_share": float((refitted > frozen).mean())},
+    }
+
+
+def _paired(ours: Floats, theirs: Floats) -> dict[str, float]:
+    """Mean difference over the seeds with its 95 % t interval."""
+    interval = ttest_rel(ours, theirs).confidence_interval(0.95)
+    return {"mean": float((ours - theirs).mean()), "low": float(interval.low), "high": float(interval.high)}
 
 
 PARTS: dict[str, Callable[[Lab, Settings, Sequence[int]], Found]] = {
@@ -163,5 +210,6 @@ PARTS: dict[str, Callable[[Lab, Settings, Sequence[int]], Found]] = {
     "cost": _cost,
     "trust": _trust,
     "labels": _labels,
+    "refit": _refit,
 }
 """What is measured, by name."""

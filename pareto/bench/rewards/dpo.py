@@ -1,7 +1,8 @@
-"""DPO against a proxy, over and over on the policy's own answers: what the proxy promises and what gold says.
+"""DPO against a proxy, longer and longer: what the proxy promises and what gold says.
 
-Each turn the policy answers training prompts, the proxy pairs its best answers with its worst, and DPO goes on from
-there. Nothing new is labelled: the proxy is asked ever further away from what it has learnt from.
+The proxy pairs what it likes most of each training prompt's answers with what it likes least, and DPO goes over these
+pairs again and again; in between, the policy answers test prompts. Rafailov et al. 2024 (arXiv 2406.02900) find that
+gold falls within an epoch of such training.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from pareto.store.tables import read_rollouts, write_rollouts
 from pareto.training.adapters import State, shared_a, write_adapter
 from pareto.training.dpo import rows, train_dpo
 
-TURNS, PROMPTS, SAMPLES = 5, 48, 8
+TURNS = 4
 NAME = "policy"
 Proxy = Callable[[Sequence[Rollout]], Floats]
 """(n,) of completions."""
@@ -39,17 +40,21 @@ class Policies:
     """(turns + 1, prompts) KL to the base on test prompts, nats per completion, one sample each."""
     answers: list[list[Rollout]]
     """Their completions of the test prompts."""
+    last: State | None
+    """The last one's adapter."""
+    a: State
+    """The frozen A that it goes with."""
 
 
 def optimise(lab: Lab, named: dict[str, Any], proxy: Proxy, seed: int, turns: int = TURNS) -> Policies:
     """Optimise a proxy, or read back what came of it.
 
     Args:
-        lab: the ground; training prompts in turn, ``PROMPTS`` each; measured on the prompts of ``many``.
+        lab: the ground; trained on the answers of ``train``, measured on the prompts of ``many``.
         named: plain data that tells the proxy from others.
         proxy: scores completions.
         seed: of sampling and training.
-        turns: how many.
+        turns: how many, of the recipe's steps each.
     """
     training = lab.recipe.training
     made_from = {"training": training.model_dump(mode="json"), "seed": seed, "base": lab.base.fingerprint}
@@ -57,7 +62,7 @@ def optimise(lab: Lab, named: dict[str, Any], proxy: Proxy, seed: int, turns: in
     home = lab.folder / "policies" / key
     a = shared_a(lab.base, training.lora, seed)
     bank = Bank(lab.base, training.lora, a)
-    prompts, tested = lab.asked("train"), lab.asked("many")
+    tested = lab.asked("many")
     b: State | None = None
     kls, answers = [], []
     for turn in range(turns + 1):
@@ -65,8 +70,7 @@ def optimise(lab: Lab, named: dict[str, Any], proxy: Proxy, seed: int, turns: in
         if not folder_ok(out):
             if turn:
                 lab.say(f"DPO against {named}: turn {turn} of {turns}")
-                asked = [prompts[(turn * PROMPTS + i) % len(prompts)] for i in range(PROMPTS)]
-                b = _turn(lab, bank, b, asked, proxy, seed + turn, a)
+                b = _turn(lab, bank, b, proxy, seed + turn, a)
             _measure(lab, bank, b, tested, out, a)
         if turn:
             bank.add(NAME, out)
@@ -74,17 +78,13 @@ def optimise(lab: Lab, named: dict[str, Any], proxy: Proxy, seed: int, turns: in
         answers.append(read_rollouts(out / "answers.parquet"))
         kls.append(read_json(out / "kl.json"))
     bank.merge({})
-    return Policies(np.array(kls), answers)
+    return Policies(np.array(kls), answers, b, a)
 
 
-def _turn(lab: Lab, bank: Bank, b: State | None, prompts: Sequence[Prompt], proxy: Proxy, seed: int, a: State) -> State:
-    training = lab.recipe.training
-    pool = _answers(lab, bank, b, prompts, SAMPLES, f"turn-{seed}")
+def _turn(lab: Lab, bank: Bank, b: State | None, proxy: Proxy, seed: int, a: State) -> State:
+    training, pool = lab.recipe.training, lab.pool("train")
     bank.merge({})
-    # DPO's reference is the base, however far the policy has come.
-    ids = {p.id: lab.base.prompt_ids(p.text) for p in prompts}
-    under_base = log_probabilities(lab.base, [(ids[r.prompt_id], r.token_ids) for r in pool])
-    pool = [Rollout(**{**vars(r), "logp": logp}) for r, logp in zip(pool, under_base, strict=True)]
+    ids = {p.id: lab.base.prompt_ids(p.text) for p in lab.asked("train")}
     scores = proxy(pool)
     unit = float(scores.std()) or 1.0
     comparisons = compare(pool, scores[:, None] / unit, (1.0,), training)
@@ -107,7 +107,6 @@ def _turn(lab: Lab, bank: Bank, b: State | None, prompts: Sequence[Prompt], prox
 def _measure(lab: Lab, bank: Bank, b: State | None, prompts: Sequence[Prompt], out: Path, a: State) -> None:
     """Answers and KL of a policy on test prompts, and its adapter, in a folder."""
     answers = _answers(lab, bank, b, prompts, 1, "test")
-    bank.merge({})
     ids = {p.id: lab.base.prompt_ids(p.text) for p in prompts}
     under_base = log_probabilities(lab.base, [(ids[r.prompt_id], r.token_ids) for r in answers])
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -118,11 +117,19 @@ def _measure(lab: Lab, bank: Bank, b: State | None, prompts: Sequence[Prompt], o
             write_adapter(inside, lab.base, lab.recipe.training.lora, a, b, {})
 
 
+def answers_of(lab: Lab, policies: Policies, prompts: Sequence[Prompt], samples: int, stream: str) -> list[Rollout]:
+    """Completions by the last of the policies."""
+    bank = Bank(lab.base, lab.recipe.training.lora, policies.a)
+    return _answers(lab, bank, policies.last, prompts, samples, stream)
+
+
 def _answers(
     lab: Lab, bank: Bank, b: State | None, prompts: Sequence[Prompt], samples: int, stream: str
 ) -> list[Rollout]:
+    bank.merge({})
     if b is not None:
         bank.adapters[NAME] = b
-        bank.merge({})
         bank.merge({NAME: 1.0})
-    return lab.sample(prompts, samples, stream)
+    answers = lab.sample(prompts, samples, stream)
+    bank.merge({})
+    return answers

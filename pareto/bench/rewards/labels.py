@@ -21,6 +21,8 @@ from pareto.records import Pair, Question, Rollout
 CANDIDATES, TESTED = 2500, 3000
 BUDGETS = (60, 120, 180, 240, 300, 360)
 """Labels in all; the first are drawn at random for everybody."""
+OLD, FRESH = 240, 120
+"""Labels on the base's answers, and those that are then spent on the current policy's."""
 WAYS: tuple[Choosing, ...] = get_args(Choosing)
 
 
@@ -78,6 +80,39 @@ def _learn(
 def _margins(lab: Lab, ensemble: Ensemble, rows: NDArray[np.intp]) -> PairScores:
     scores = EnsembleScores(lab.score(ensemble, lab.pool("train")))
     return pair_scores(scores.take(rows[:, 0]), scores.take(rows[:, 1]))
+
+
+def frozen_or_refitted(
+    lab: Lab,
+    settings: Settings,
+    noise: float,
+    seeds: Sequence[int],
+    train_answers: Sequence[Rollout],
+    test_answers: Sequence[Rollout],
+) -> dict[str, list[float]]:
+    """Gold accuracy on the current policy's pairs, by seed: ``frozen``, as before, and ``refitted``, taught on its own.
+
+    As a control ``more`` has as many labels as the refitted, all of them on the base's answers.
+
+    Args:
+        lab: the ground.
+        settings: of the ensembles.
+        noise: chance of a wrong label.
+        seeds: of labels and members.
+        train_answers: the current policy's, to training prompts.
+        test_answers: the current policy's, to test prompts, several each.
+    """
+    base = lab.pool("train")
+    tested, gold = lab.draw_pairs(test_answers, TESTED, 0), lab.gold(test_answers)
+    found: dict[str, list[float]] = {"frozen": [], "more": [], "refitted": []}
+    for seed in seeds:
+        lab.say(f"frozen or refitted: seed {seed}")
+        first = lab.label(base, lab.draw_pairs(base, OLD + FRESH, seed), lab.gold(base), noise, seed)
+        drawn = lab.draw_pairs(train_answers, FRESH, seed)
+        fresh = lab.label(train_answers, drawn, lab.gold(train_answers), noise, seed)
+        for name, pairs in (("frozen", first[:OLD]), ("more", first), ("refitted", first[:OLD] + fresh)):
+            found[name].append(gold_accuracy(lab, lab.train(pairs, settings, seed), test_answers, tested, gold))
+    return found
 
 
 def gold_accuracy(

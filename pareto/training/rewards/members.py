@@ -174,12 +174,12 @@ def _lora(
     return failed
 
 
-def need_two(objective: str, made: Made, of: int) -> None:
-    """Refuse an ensemble of several that became one.
+def need_enough(objective: str, made: Made, of: int) -> None:
+    """Refuse an ensemble of several that became one, and a single model that became none.
 
     Raises:
-        ParetoError: fewer than two members are left.
+        ParetoError: fewer members are left.
     """
-    if of > 1 and len(made.members) < 2:
+    if len(made.members) < min(of, 2):
         reasons = "; ".join(f"{d['member']}: {d['why']}" for d in made.dropped)
         raise ParetoError(f"objective '{objective}': {len(made.members)} of {of} members are left ({reasons})")

@@ -35,7 +35,7 @@ from pareto.objectives.ensemble.members import scorers
 from pareto.objectives.ensemble.report import Scored, report
 from pareto.records import SCHEMA, Pair
 from pareto.store.files import discard, fingerprint, folder, write_json
-from pareto.training.rewards.members import Made, Told, make_members, need_two
+from pareto.training.rewards.members import Made, Told, make_members, need_enough
 from pareto.training.rewards.split import split
 
 
@@ -75,8 +75,8 @@ def train_ensemble(
 
     Raises:
         ParetoError: comparisons that cannot be used or are too few (it names the number needed); fewer than two members
-            left of several; members that are identical, untrained or mis-scaled; ``out`` holds something else;
-            it or the cache cannot be written; all of ``shifted`` was trained or calibrated on.
+            left of several, none of one; members that are identical, untrained or mis-scaled; ``out`` holds something
+            else; it or the cache cannot be written; all of ``shifted`` was trained or calibrated on.
     """
     size = settings.members + len(foreign)
     check_pairs(objective, pairs, size, settings.held_out)
@@ -109,7 +109,7 @@ def train_ensemble(
             note(left_out)
     work = cache / "members" / specification
     made = make_members(training, settings, model, made_from["foreign"], seed, cache, work, progress, note)
-    need_two(objective, made, size)
+    need_enough(objective, made, size)
     fitted = _calibrate(objective, made, calibration, settings, model, progress, note)
     measured = {name: Scored.of(rows, fitted.apply(_raw(made, rows, model, progress))) for name, rows in sets.items()}
     parts = {"training": training, "calibration": calibration, "test": test}
@@ -196,7 +196,7 @@ def _calibrate(
                 f"{counted(n, 'calibration comparison')}: it is no model of '{objective}', or its sign is turned"
             )
     raw = raw[:, made.drop(dict.fromkeys(bad, f"wrong about most of {counted(n, 'calibration comparison')}"), note)]
-    need_two(objective, made, of)
+    need_enough(objective, made, of)
     groups = [p.prompt for p in pairs]
     fitted = calibrate(raw[:n], raw[n:], targets, weights, groups, settings.review_rate)
     foreign = [m["kind"] == "foreign" for m in made.members]

@@ -142,9 +142,11 @@ def test_a_member_whose_loss_is_infinite_is_dropped_and_named(yes_pairs, tmp_pat
     assert np.isfinite(made.score(["Say."], ["yes"]).members).all()
 
 
-def test_fewer_than_two_left_of_several_is_refused(yes_pairs, tmp_path):
-    settings = Settings(members=2, steps=5, head="mlp", learning_rate=1e30)
-    with pytest.raises(ParetoError, match=r"0 of 2 members are left \(member 0 \(mlp\): its loss is NaN or infinite"):
+@pytest.mark.parametrize("members", [1, 2])
+def test_fewer_than_two_left_of_several_or_none_of_one_is_refused(yes_pairs, tmp_path, members):
+    settings = Settings(members=members, steps=5, head="mlp", learning_rate=1e30)
+    left = rf"0 of {members} members are left \(member 0 \(mlp\): its loss is NaN or infinite"
+    with pytest.raises(ParetoError, match=left):
         train_ensemble("kind", yes_pairs, settings, TINY, tmp_path / "out", cache=tmp_path)
     assert not (tmp_path / "out").exists()
 

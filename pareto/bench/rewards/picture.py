@@ -1,0 +1,101 @@
+"""The measurements of reward models as a picture: over-optimisation, trust and labels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pareto.front.looks import GRID, INK, MUTED, PALETTE
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+BY = ("single", "mean", "min", "ensemble")
+"""Who selects, of those that are drawn; ``ensemble``: DPO's, by the aggregation of the recipe."""
+Panel = tuple[str, str, Callable[["Axes"], None]]
+"""Title, name of the x axis, and what draws it."""
+
+
+def rewards_picture(result: dict[str, Any], path: Path) -> None:
+    """Draw what there is of the parts, as a PNG file."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    panels = [*_over_optimisation(result), *_trust(result), *_labels(result)]
+    columns = min(2, len(panels)) or 1
+    rows = -(-len(panels) // columns) or 1
+    figure = Figure(figsize=(5.2 * columns, 3.6 * rows), dpi=150, facecolor="white", layout="constrained")
+    FigureCanvasAgg(figure)
+    for axes in figure.subplots(rows, columns, squeeze=False).flat[len(panels) :]:
+        axes.set_visible(False)
+    for axes, (title, x, draw) in zip(figure.axes, panels, strict=False):
+        draw(axes)
+        axes.set_title(title, loc="left", fontsize=10, color=INK)
+        axes.set_xlabel(x, fontsize=9, color=MUTED)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.spines[["left", "bottom"]].set_color(GRID)
+        axes.tick_params(length=0, labelsize=8, labelcolor=MUTED)
+        axes.legend(frameon=False, fontsize=8, labelcolor=INK)
+    figure.savefig(path)
+
+
+def _over_optimisation(result: dict[str, Any]) -> list[Panel]:
+    panels: list[Panel] = []
+    for who in ("noisy", "biased alike"):
+        labels = "a quarter of the labels wrong" if who == "noisy" else "control: all annotators like length"
+        for title, rows, step in (
+            ("Best of n", result.get("best-of", {}).get(who, []), "n"),
+            ("DPO", [r for r in result.get("dpo", {}).get("rows", []) if r["annotators"] == who], "turn"),
+        ):
+            if rows:
+                draw = lambda axes, rows=rows, step=step: _curves(axes, rows, step)  # noqa: E731
+                panels.append((f"{title}, {labels}", "KL to the base, nats", draw))
+    return panels
+
+
+def _curves(axes: Axes, rows: Sequence[dict[str, Any]], step: str) -> None:
+    """Gold, and dashed what the proxy promises, against KL; means over seeds and kinds of head."""
+    names = [name for name in BY if any(r["selected_by"] == name for r in rows)]
+    for name in names:
+        of = [r for r in rows if r["selected_by"] == name]
+        points = []
+        for value in dict.fromkeys(r[step] for r in of):
+            same = [r for r in of if r[step] == value]
+            points.append([float(np.mean([r[key] for r in same])) for key in ("kl", "gold", "proxy")])
+        kl, gold, proxy = np.array(points).T
+        colour = PALETTE[BY.index(name)]
+        axes.plot(kl, gold, color=colour, label=f"gold, {name}", marker="o", markersize=3)
+        axes.plot(kl, proxy - proxy[0] + gold[0], color=colour, linestyle=":", linewidth=1)
+    axes.plot([], [], color=MUTED, linestyle=":", label="what the proxy promises")
+
+
+def _trust(result: dict[str, Any]) -> list[Panel]:
+    found = result.get("trust")
+    if not found:
+        return []
+
+    def draw(axes: Axes) -> None:
+        for name, colour in (("in_distribution", PALETTE[0]), ("shifted", PALETTE[1])):
+            kept = found[name]["kept"] or {}
+            shares, label = [float(share) for share in kept], name.replace("_", " ")
+            axes.plot(shares, list(kept.values()), color=colour, label=label, marker="o", markersize=3)
+        axes.invert_xaxis()
+
+    return [("Accuracy as the uncertain pairs are dropped", "share of the pairs that is kept", draw)]
+
+
+def _labels(result: dict[str, Any]) -> list[Panel]:
+    found = result.get("labels")
+    if not found:
+        return []
+
+    def draw(axes: Axes) -> None:
+        for colour, (way, of) in zip(PALETTE, found["accuracy"].items(), strict=False):
+            values = np.array(of)
+            axes.plot(found["budgets"], values.mean(axis=0), color=colour, label=way, marker="o", markersize=3)
+            axes.fill_between(found["budgets"], values.min(axis=0), values.max(axis=0), color=colour, alpha=0.12)
+
+    return [("What labels buy, by how they are chosen", "labels (bands: lowest and highest seed)", draw)]
