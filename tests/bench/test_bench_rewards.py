@@ -50,7 +50,11 @@ def test_the_figures_are_what_the_rows_say(ground):
     at = int(np.argmax([r["proxy"] for r in single]))
     assert found["figures"]["best_of_lost_noisy_single"] == pytest.approx(max(gold) - gold[at])
     assert single[0]["n"] == 1
-    assert {r["selected_by"] for r in found["best-of"]["biased alike"]} == {"single", "mean", "min", "lcb", "uwo"}
+    by = {(r["head"], r["selected_by"]) for r in found["best-of"]["biased alike"]}
+    assert by == {
+        ("linear", "single"),
+        *((head, way) for head in ("linear", "mixed") for way in ("mean", "min", "lcb")),
+    }
     assert found["figures"]["ece"] == found["trust"]["in_distribution"]["calibration_error"]
     rewards_picture(found, ground / "picture.png")
     assert (ground / "picture.png").read_bytes().startswith(b"\x89PNG")

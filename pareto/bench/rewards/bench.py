@@ -12,12 +12,12 @@ from scipy.stats import ttest_rel
 
 from pareto.bench.hardware import hardware
 from pareto.bench.rewards import labels
-from pareto.bench.rewards.best_of import best_of, kinds, rows
+from pareto.bench.rewards.best_of import MIXED, best_of, kinds, rows, single
 from pareto.bench.rewards.cost import cost
 from pareto.bench.rewards.dpo import Policies, Proxy, answers_of, optimise
 from pareto.bench.rewards.lab import Floats, Lab, likes_length
 from pareto.bench.rewards.trust import trust
-from pareto.config import Aggregation, suggest
+from pareto.config import Aggregation, Head, suggest
 from pareto.config import Ensemble as Settings
 from pareto.errors import ParetoError
 from pareto.objectives.ensemble.ensemble import Ensemble
@@ -25,7 +25,7 @@ from pareto.objectives.ensemble.scores import aggregate
 from pareto.recipe_file import read_recipe
 from pareto.records import Rollout
 
-LABELS, NOISE = 120, 0.25
+LABELS, NOISE = 300, 0.25
 """Comparisons that single model and ensembles learn from, and the share that is labelled wrong."""
 OWN = 4
 """Completions of the current policy to each prompt, on which refitted and frozen reward models are compared."""
@@ -75,25 +75,45 @@ def bench_rewards(
 
 
 def _best_of(lab: Lab, settings: Settings, seeds: Sequence[int]) -> Found:
-    found: Found = {"figures": {}}
+    kind = _best_kind(lab, settings, seeds)
+    found: Found = {"best_single": kind, "figures": {}}
     for who, liked in ANNOTATORS.items():
         curves = best_of(lab, liked, LABELS, NOISE, settings, seeds)
         found[who] = rows(curves)
-        lost: dict[str, list[float]] = {}
-        for (_, name), of in curves.items():
-            lost.setdefault(name, []).extend(c.loss() for c in of)
+        sides = {
+            "single": (kind, "single"),
+            "same_kind": (kind, settings.aggregate),
+            "mixed": (MIXED, settings.aggregate),
+        }
+        lost = {name: [c.loss() for c in curves[side]] for name, side in sides.items()}
         found["figures"] |= _lost("best_of", who, lost)
-        found["figures"] |= _saved("overoptimisation_ensemble_vs_single", who, lost["single"], lost[settings.aggregate])
+        found["figures"] |= _saved("overoptimisation_ensemble_vs_single", who, lost["single"], lost["mixed"])
+        found["figures"] |= _saved("overoptimisation_same_kind_vs_single", who, lost["single"], lost["same_kind"])
     return found
 
 
+def _best_kind(lab: Lab, settings: Settings, seeds: Sequence[int]) -> Head:
+    """The kind of head whose single model is right most often about held-out prompts: whom one would choose."""
+    train, held_out = lab.pool("train"), lab.pool("held_out")
+    gold, tested = lab.gold(held_out), lab.draw_pairs(held_out, labels.TESTED, 0)
+    right: dict[Head, float] = {}
+    for kind in kinds(settings):
+        right[kind] = 0.0
+        for seed in seeds:
+            pairs = lab.label(train, lab.draw_pairs(train, LABELS, seed), lab.gold(train), NOISE, seed)
+            model = lab.train(pairs, single(settings, kind), seed)
+            right[kind] += labels.gold_accuracy(lab, model, held_out, tested, gold)
+    return max(right, key=lambda kind: right[kind])
+
+
 def _dpo(lab: Lab, settings: Settings, seeds: Sequence[int]) -> Found:
-    found: Found = {"rows": [], "figures": {}}
+    kind = _best_kind(lab, settings, seeds)
+    found: Found = {"best_single": kind, "rows": [], "figures": {}}
     for who in ANNOTATORS:
         lost: dict[str, list[float]] = {}
         # A seed of the control takes as long as one of the rest, and one says what there is to say.
         for seed in seeds if who == "noisy" else seeds[:1]:
-            for name, (policies, proxy) in _optimised(lab, settings, seed, who).items():
+            for name, (policies, proxy) in _optimised(lab, settings, seed, who, kind).items():
                 curve = _curve(lab, policies, proxy)
                 found["rows"] += [{"annotators": who, "seed": seed, "selected_by": name, **row} for row in curve]
                 gold, promised = ([row[x] for row in curve] for x in ("gold", "proxy"))
@@ -103,15 +123,11 @@ def _dpo(lab: Lab, settings: Settings, seeds: Sequence[int]) -> Found:
     return found
 
 
-def _optimised(lab: Lab, settings: Settings, seed: int, who: str) -> dict[str, tuple[Policies, Proxy]]:
-    """Policies of DPO against a ``single`` model and an ``ensemble`` of its kind from the same labels, and the proxies.
-
-    All heads are of the settings' first kind.
-    """
-    several = settings.model_copy(update={"head": kinds(settings)[0]})
+def _optimised(lab: Lab, settings: Settings, seed: int, who: str, kind: Head) -> dict[str, tuple[Policies, Proxy]]:
+    """Policies of DPO against a ``single`` model of a kind and the ``ensemble`` of the settings, and the proxies."""
     ways: dict[str, tuple[Settings, Aggregation]] = {
-        "single": (several.model_copy(update={"members": 1, "bootstrap": False}), "mean"),
-        "ensemble": (several, settings.aggregate),
+        "single": (single(settings, kind), "mean"),
+        "ensemble": (settings, settings.aggregate),
     }
     train = lab.pool("train")
     liked = ANNOTATORS[who](train, lab.gold(train))
@@ -187,7 +203,8 @@ def _labels(lab: Lab, settings: Settings, seeds: Sequence[int]) -> Found:
 
 
 def _refit(lab: Lab, settings: Settings, seeds: Sequence[int]) -> Found:
-    policies, _ = _optimised(lab, settings, seeds[0], "noisy")["ensemble"]
+    kind = _best_kind(lab, settings, seeds[:1])
+    policies, _ = _optimised(lab, settings, seeds[0], "noisy", kind)["ensemble"]
     train, test = (answers_of(lab, policies, lab.asked(role), OWN, f"own-{role}") for role in ("train", "many"))
     found = labels.frozen_or_refitted(lab, settings, NOISE, seeds, train, test)
     frozen, more, refitted = (np.array(found[name]) for name in ("frozen", "more", "refitted"))

@@ -26,7 +26,7 @@ from pareto.store.tables import read_rollouts, write_rollouts
 from pareto.training.adapters import State, shared_a, write_adapter
 from pareto.training.dpo import rows, train_dpo
 
-TURNS = 4
+TURNS, SAMPLES = 3, 2
 NAME = "policy"
 Proxy = Callable[[Sequence[Rollout]], Floats]
 """(n,) of completions."""
@@ -37,7 +37,7 @@ class Policies:
     """What came of it, turn by turn; the first is the base."""
 
     kl: Floats
-    """(turns + 1, prompts) KL to the base on test prompts, nats per completion, one sample each."""
+    """(turns + 1, answers) log-ratio to the base of each answer, nats; its mean is the KL."""
     answers: list[list[Rollout]]
     """Their completions of the test prompts."""
     last: State | None
@@ -50,7 +50,7 @@ def optimise(lab: Lab, named: dict[str, Any], proxy: Proxy, seed: int, turns: in
     """Optimise a proxy, or read back what came of it.
 
     Args:
-        lab: the ground; trained on the answers of ``train``, measured on the prompts of ``many``.
+        lab: the ground; the pool ``train`` trains, measured on ``SAMPLES`` answers to each prompt of ``many``.
         named: plain data that tells the proxy from others.
         proxy: scores completions.
         seed: of sampling and training.
@@ -106,7 +106,7 @@ def _turn(lab: Lab, bank: Bank, b: State | None, proxy: Proxy, seed: int, a: Sta
 
 def _measure(lab: Lab, bank: Bank, b: State | None, prompts: Sequence[Prompt], out: Path, a: State) -> None:
     """Answers and KL of a policy on test prompts, and its adapter, in a folder."""
-    answers = _answers(lab, bank, b, prompts, 1, "test")
+    answers = _answers(lab, bank, b, prompts, SAMPLES, "test")
     ids = {p.id: lab.base.prompt_ids(p.text) for p in prompts}
     under_base = log_probabilities(lab.base, [(ids[r.prompt_id], r.token_ids) for r in answers])
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pareto.config import Ensemble as Settings
-from pareto.config import Recipe, Sampling
+from pareto.config import Recipe
 from pareto.measure import rollouts, score_rollouts
 from pareto.models import Base, load
 from pareto.objectives.ensemble.ensemble import Ensemble
@@ -26,13 +26,11 @@ from pareto.store.tables import read_rollouts, table_ok, write_rollouts
 from pareto.training.rewards.train import train_ensemble
 
 Floats = NDArray[np.float64]
-Role = Literal["train", "held_out", "many", "hot", "shifted"]
-SAMPLES: dict[Role, int] = {"train": 8, "held_out": 8, "many": 48, "hot": 16, "shifted": 8}
+Role = Literal["train", "held_out", "many", "shifted"]
+SAMPLES: dict[Role, int] = {"train": 8, "held_out": 8, "many": 64, "shifted": 8}
 """Completions of each prompt."""
-SHARD = {"train": 20, "held_out": 20, "many": 5, "hot": 20, "shifted": 20}
+SHARD = {"train": 20, "held_out": 20, "many": 5, "shifted": 20}
 """Prompts of a file."""
-HOT = {"temperature": 1.6, "top_k": 5000}
-"""How ``hot`` is sampled: answers of a kind that no label was spent on."""
 BIAS = 1.5
 """How much an annotator who likes a feature of the text likes it, in standard deviations of gold per one of it."""
 
@@ -56,10 +54,9 @@ class Lab:
         return {p.id: p for p in load_prompts(self.recipe.prompts, self.recipe.seed)}
 
     def asked(self, role: Role) -> list[Prompt]:
-        """Prompts of a role: the first source's splits are train, held_out and many (hot: the same); the second's
-        test is shifted."""
+        """Prompts of a role: the first source's splits are train, held_out and many; the second's test is shifted."""
         home = self.recipe.prompts.sources[0].packaged
-        split = {"train": "train", "held_out": "validation", "many": "test", "hot": "test", "shifted": "test"}[role]
+        split = {"train": "train", "held_out": "validation", "many": "test", "shifted": "test"}[role]
         return [p for p in self.prompts.values() if p.split == split and (p.source == home) != (role == "shifted")]
 
     def pool(self, role: Role) -> list[Rollout]:
@@ -71,21 +68,18 @@ class Lab:
             path = self.folder / f"{role}-{start // SHARD[role]:03d}.parquet"
             if not table_ok(path):
                 self.say(f"roll out {role}: {start} of {len(prompts)} prompts")
-                sampling = self.recipe.sampling.model_copy(update=HOT if role == "hot" else {})
-                write_rollouts(path, self.sample(part, SAMPLES[role], "bench", sampling))
+                write_rollouts(path, self.sample(part, SAMPLES[role], "bench"))
             made += read_rollouts(path)
         return made
 
-    def sample(
-        self, prompts: Sequence[Prompt], samples: int, stream: str, sampling: Sampling | None = None
-    ) -> list[Rollout]:
+    def sample(self, prompts: Sequence[Prompt], samples: int, stream: str) -> list[Rollout]:
         """Completions of the policy that ``base`` carries; equal streams, equal random numbers."""
         asked = [
             (p.id, k, Request(tuple(self.base.prompt_ids(p.text)), row_seed(self.recipe.seed, stream, p.id, k)))
             for p in prompts
             for k in range(samples)
         ]
-        return rollouts(self.base, asked, draw(self.base, [r for _, _, r in asked], sampling or self.recipe.sampling))
+        return rollouts(self.base, asked, draw(self.base, [r for _, _, r in asked], self.recipe.sampling))
 
     @cached_property
     def _unit(self) -> tuple[float, float]:

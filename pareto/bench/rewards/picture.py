@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pareto.bench.rewards.best_of import MIXED
 from pareto.front.looks import GRID, INK, MUTED, PALETTE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 BY = ("single", "mean", "min", "ensemble")
-"""Who selects, of those that are drawn; ``ensemble``: DPO's, by the aggregation of the recipe."""
+"""Who selects, of those that are drawn: the best single model, and five of mixed kinds; DPO's by the recipe's way."""
 Panel = tuple[str, str, Callable[["Axes"], None]]
 """Title, name of the x axis, and what draws it."""
 
@@ -47,7 +48,7 @@ def _over_optimisation(result: dict[str, Any]) -> list[Panel]:
     for who in ("noisy", "biased alike"):
         labels = "a quarter of the labels wrong" if who == "noisy" else "control: all annotators like length"
         for title, rows, step in (
-            ("Best of n", result.get("best-of", {}).get(who, []), "n"),
+            ("Best of n", _drawn(result, who), "n"),
             ("DPO", [r for r in result.get("dpo", {}).get("rows", []) if r["annotators"] == who], "turn"),
         ):
             if rows:
@@ -56,8 +57,15 @@ def _over_optimisation(result: dict[str, Any]) -> list[Panel]:
     return panels
 
 
+def _drawn(result: dict[str, Any], who: str) -> list[dict[str, Any]]:
+    """Best-of-n's rows of the best single model and of the mixed ensemble."""
+    found = result.get("best-of", {})
+    heads = {"single": found.get("best_single")}
+    return [r for r in found.get(who, []) if r["head"] == heads.get(r["selected_by"], MIXED)]
+
+
 def _curves(axes: Axes, rows: Sequence[dict[str, Any]], step: str) -> None:
-    """Gold, and dashed what the proxy promises, against KL; means over seeds and kinds of head."""
+    """Gold, and dashed what the proxy promises, against KL; means over seeds."""
     names = [name for name in BY if any(r["selected_by"] == name for r in rows)]
     for name in names:
         of = [r for r in rows if r["selected_by"] == name]
