@@ -37,7 +37,10 @@ def make_record(
     records = rounds.records[: number - 1]
     last = records[-1] if records else None
     now = measured_on_test(gold, number)
-    before = None if last is None else measured_on_test(gold, number - 1, [p["id"] for p in last["front"]])
+    first, before = (
+        None if not records else measured_on_test(gold, k, [p["id"] for p in records[k - 1]["front"]]).measured
+        for k in (1, number - 1)
+    )
     evaluation = rounds.recipe.evaluation
     how: dict[str, Any] = {
         "resamples": evaluation.bootstrap,
@@ -45,7 +48,8 @@ def make_record(
         "seed": rounds.recipe.seed,
     }
     reference = np.full(len(names), -evaluation.margin)
-    came = outcome(now.measured, None if before is None else before.measured, reference, **how)
+    came = outcome(now.measured, before, reference, **how)
+    in_all = came if number <= 2 else outcome(now.measured, first, reference, **how)
     record = {
         "round": number,
         "run": rounds.run_name(number),
@@ -55,6 +59,7 @@ def make_record(
         "front": _front(now, came, names),
         "hypervolume": _interval(came.hypervolume),
         "gain": _interval(came.gain),
+        "gain_in_all": _interval(in_all.gain),
         "gap": {
             "mean": _interval(came.gap),
             "by_objective": {n: _interval(g) for n, g in zip(names, came.gaps, strict=True)},

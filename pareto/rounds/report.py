@@ -30,7 +30,8 @@ def table(records: Sequence[Record]) -> list[list[str]]:
         records: of at least one round.
     """
     names = list(records[0]["rewards"])
-    header = ["round", "labels", *(f"{n}: right" for n in names), "hypervolume", "gain", "gap", "KL", "cost"]
+    header = ["round", "labels", *(f"{n}: right" for n in names), "hypervolume", "gain", "in all", "gap"]
+    header += ["KL", "cost"]
     return [header, *(_row(record, names) for record in records)]
 
 
@@ -85,6 +86,7 @@ def _row(record: Record, names: Sequence[str]) -> list[str]:
         *(_share(record["rewards"][n]) for n in names),
         _within(record["hypervolume"]),
         _within(record["gain"]),
+        _within(record.get("gain_in_all")),
         _within(record["gap"]["mean"]),
         "–" if largest is None else f"{largest:.2f}",
         f"{record['cost']:.2f}",
@@ -103,10 +105,10 @@ def _within(x: Mapping[str, float] | None) -> str:
 
 def _notes() -> list[str]:
     return [
-        "hypervolume, its gain over the round before, and gap (proxy gain − gold gain, mean size over objectives) are",
-        "in base standard deviations, under gold rewards on test prompts; right: pairs of the new policies' answers",
-        "that the reward models order as gold does, or held-out labels where there is no gold; KL: the largest of the",
-        "front, nats per token",
+        "hypervolume, its gain over the round before and in all over the first, and gap (proxy gain − gold gain, mean",
+        "size over objectives) are in base standard deviations, under gold rewards on test prompts; right: pairs of",
+        "the new policies' answers that the reward models order as gold does, or held-out labels where there is no",
+        "gold; KL: the largest of the front, nats per token",
     ]
 
 

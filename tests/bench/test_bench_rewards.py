@@ -44,6 +44,7 @@ def lab(ground):
 def test_the_figures_are_what_the_rows_say(ground):
     found = bench_rewards(ground / "rewards.yaml", ["best-of", "trust"], [0], ground, lambda line: None)
     json.dumps(found)
+    assert len(found["best-of"]["noisy, decay chosen"]) == len(found["best-of"]["noisy"])
     single = [r for r in found["best-of"]["noisy"] if r["selected_by"] == "single"]
     assert {r["head"] for r in single} == {"linear"}
     gold = [r["gold"] for r in single]

@@ -68,6 +68,7 @@ def test_every_round_is_a_run_and_a_record_of_what_went_in(done):
     first, second = series(done).records
     assert first["gain"] is None
     assert second["gain"] is not None
+    assert second["gain_in_all"] == second["gain"]
     assert first["went_in"]["policies"] == ["base"]
     assert set(second["went_in"]["policies"]) & {"expert-vowels", "expert-digits", "soup-0"}
     assert second["went_in"]["labels"] == {"vowels": 40, "digits": 40}

@@ -8,14 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pareto.bench.rewards.best_of import MIXED
 from pareto.front.looks import GRID, INK, MUTED, PALETTE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 BY = ("single", "mean", "min", "ensemble")
-"""Who selects, of those that are drawn: the best single model, and five of mixed kinds; DPO's by the recipe's way."""
+"""Who selects, of those that are drawn: the best single model, and five of its kind; DPO's by the recipe's way."""
+GROUNDS = {
+    "noisy": "a quarter of the labels wrong",
+    "biased alike": "control, all annotators like length",
+    "noisy, decay chosen": "weight decay chosen by cross-validation",
+}
 Panel = tuple[str, str, Callable[["Axes"], None]]
 """Title, name of the x axis, and what draws it."""
 
@@ -45,23 +49,21 @@ def rewards_picture(result: dict[str, Any], path: Path) -> None:
 
 def _over_optimisation(result: dict[str, Any]) -> list[Panel]:
     panels: list[Panel] = []
-    for who in ("noisy", "biased alike"):
-        labels = "a quarter of the labels wrong" if who == "noisy" else "control: all annotators like length"
+    for who, labels in GROUNDS.items():
         for title, rows, step in (
             ("Best of n", _drawn(result, who), "n"),
             ("DPO", [r for r in result.get("dpo", {}).get("rows", []) if r["annotators"] == who], "turn"),
         ):
             if rows:
                 draw = lambda axes, rows=rows, step=step: _curves(axes, rows, step)  # noqa: E731
-                panels.append((f"{title}, {labels}", "KL to the base, nats", draw))
+                panels.append((f"{title}: {labels}", "KL to the base, nats", draw))
     return panels
 
 
 def _drawn(result: dict[str, Any], who: str) -> list[dict[str, Any]]:
-    """Best-of-n's rows of the best single model and of the mixed ensemble."""
+    """Best-of-n's rows of the best kind of model."""
     found = result.get("best-of", {})
-    heads = {"single": found.get("best_single")}
-    return [r for r in found.get(who, []) if r["head"] == heads.get(r["selected_by"], MIXED)]
+    return [r for r in found.get(who, []) if r["head"] == found["best_single"]]
 
 
 def _curves(axes: Axes, rows: Sequence[dict[str, Any]], step: str) -> None:
