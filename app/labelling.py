@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,8 +12,7 @@ from pareto.errors import ParetoError
 from pareto.preferences.annotation import questions
 from pareto.preferences.annotation.queue import AnnotationQueue
 from pareto.preferences.annotation.shown import Pressed, Shown
-from pareto.rounds.store import Rounds
-from pareto.store.run import Run
+from pareto.rounds.source import Source
 
 NOW, TOLD, TROUBLE = "label_now", "label_told", "label_trouble"
 """Of the session: the question that stands, what a callback has to say, and why an answer could not be kept."""
@@ -22,44 +20,9 @@ OBJECTIVE = "label_objective"
 """Key of the choice by which objective is labelled."""
 
 
-@dataclass(frozen=True)
-class Source:
-    """Where questions wait: a series of rounds, or a run."""
-
-    name: str
-    folder: Path
-    """Of its queue, ``labels/``."""
-    objectives: tuple[str, ...]
-    """In order of priority."""
-    criteria: Mapping[str, str]
-    """Objective → what it means, in the recipe's own words."""
-    run: Run | None
-    """Whose measured completions can be asked about; ``None`` for rounds, which ask by themselves."""
-
-    @classmethod
-    def of_rounds(cls, series: Rounds) -> Source:
-        """A series of rounds."""
-        recipe = series.recipe
-        return cls(series.name, series.path / "labels", recipe.names, recipe.rounds.labels.criteria, None)
-
-    @classmethod
-    def of_run(cls, run: Run) -> Source:
-        """A run by itself."""
-        recipe = run.recipe
-        return cls(run.path.name, run.path / "labels", recipe.names, recipe.rounds.labels.criteria, run)
-
-    @property
-    def queue(self) -> AnnotationQueue:
-        """Shared by all sessions, which read each line of it once."""
-        return _queue(str(self.folder))
-
-    def criterion(self, objective: str) -> str:
-        """What people are asked."""
-        return questions.criterion(self.criteria, objective)
-
-
 @st.cache_resource(show_spinner=False, max_entries=32)
-def _queue(folder: str) -> AnnotationQueue:
+def shared_queue(folder: Path) -> AnnotationQueue:
+    """One for all sessions, which read each line of it once."""
     return AnnotationQueue(folder)
 
 
@@ -83,8 +46,8 @@ def question(source: Source, person: str, objective: str) -> Standing | None:
     """
     stands: Standing | None = st.session_state.get(NOW)
     if stands is not None:
-        of = (stands.source.folder, stands.person, stands.shown.question.objective)
-        if of == (source.folder, person, objective):
+        of = (stands.source.queue.folder, stands.person, stands.shown.question.objective)
+        if of == (source.queue.folder, person, objective):
             return stands
     shown = source.queue.next(person, objective)
     st.session_state[NOW] = stands = None if shown is None else Standing(source, person, shown)

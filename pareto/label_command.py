@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,25 +17,13 @@ from pareto.terminal import Json, Root, print_json, printable, say, writable
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from pareto.preferences.annotation.queue import AnnotationQueue
     from pareto.preferences.annotation.shown import Pressed, Shown
+    from pareto.rounds.source import Source
     from pareto.store.run import Run
 
 KEYS: Mapping[str, Pressed] = {"a": "left", "b": "right", "t": "tie", "s": "skip"}
 WIDE = 100
 """Columns of a terminal from which both completions stand side by side."""
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where questions wait."""
-
-    name: str
-    queue: AnnotationQueue
-    objectives: tuple[str, ...]
-    criteria: Mapping[str, str]
-    run: Run | None
-    """Whose completions can be asked about; rounds ask by themselves."""
 
 
 def label(
@@ -61,9 +49,10 @@ def label(
 ) -> None:
     """Label what waits: which of two answers is better? Every answer is kept at once."""
     from pareto.choice.user_study.duels import check_person
+    from pareto.rounds.source import Source
 
     writable(export, ".jsonl", "--export")
-    source = find(run, root)
+    source = Source.find(run, root)
     person = check_person(person)
     _check_objective(source, objective)
     if take is not None:
@@ -80,31 +69,6 @@ def label(
         print_json(standing(source))
     else:
         typer.echo(status_text(standing(source)))
-
-
-def find(name: str, root: Path) -> Source:
-    """Where the questions of a run or of rounds wait; those of a round's run are the rounds'.
-
-    Raises:
-        ParetoError: neither is there.
-    """
-    from pareto.preferences.annotation.queue import AnnotationQueue
-    from pareto.rounds.store import SUFFIX, Rounds, owner
-    from pareto.store.run import Run
-
-    name = f"{own}{SUFFIX}" if (own := owner(root, name)) else name
-    try:
-        run = Run.open(name, root)
-    except ParetoError as no_run:
-        try:
-            rounds = Rounds.open(name, root)
-        except ParetoError as no_rounds:
-            raise ParetoError(f"{no_run}; {no_rounds}") from None
-    else:
-        recipe = run.recipe
-        return Source(run.name, AnnotationQueue(run.path / "labels"), recipe.names, recipe.rounds.labels.criteria, run)
-    recipe = rounds.recipe
-    return Source(rounds.path.name, rounds.queue, recipe.names, recipe.rounds.labels.criteria, None)
 
 
 def standing(source: Source) -> dict[str, Any]:
@@ -242,8 +206,6 @@ def _show(console: Console, source: Source, shown: Shown, objective: str | None)
     from rich.table import Table
     from rich.text import Text
 
-    from pareto.preferences.annotation.questions import criterion
-
     asked = [q for q in source.queue.questions if objective in (None, q.objective)]
     at = len(asked) - len(source.queue.waiting(objective=objective)) + (not shown.repeated)
     progress = "another person has answered it too" if shown.repeated else f"{at} of {len(asked)}"
@@ -262,7 +224,7 @@ def _show(console: Console, source: Source, shown: Shown, objective: str | None)
         console.print(table)
     else:
         console.print(*sides, sep="\n")
-    asking = printable(criterion(source.criteria, shown.question.objective))
+    asking = printable(source.criterion(shown.question.objective))
     console.print(Text(f"{asking}  [a] [b] [t]ie [s]kip [u]ndo [q]uit"))
 
 

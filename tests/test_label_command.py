@@ -223,8 +223,9 @@ def test_starting_it_imports_nothing_heavy(root: Path) -> None:
     script = """
 import sys
 from pathlib import Path
-from pareto.label_command import find, standing
-standing(find("smoke", Path(sys.argv[1])))
+from pareto.label_command import standing
+from pareto.rounds.source import Source
+standing(Source.find("smoke", Path(sys.argv[1])))
 print([m for m in ("torch", "transformers", "sklearn", "optuna", "pandas", "datasets") if m in sys.modules])
 """
     done = subprocess.run([sys.executable, "-c", script, str(root)], capture_output=True, text=True, check=True)

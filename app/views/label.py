@@ -9,12 +9,13 @@ from pathlib import Path
 import streamlit as st
 
 from app import series
-from app.labelling import OBJECTIVE, TOLD, TROUBLE, Source, Standing, answer, drop, make, question, undo
+from app.labelling import OBJECTIVE, TOLD, TROUBLE, Standing, answer, drop, make, question, shared_queue, undo
 from app.notices import notice, told
 from app.person import NAME, leave, person, who
 from app.theme import look
 from app.views.label_parts import nothing, progress
 from pareto.preferences.annotation.shown import Pressed
+from pareto.rounds.source import Source
 from pareto.rounds.store import Rounds, list_rounds, owner
 from pareto.store.run import Run
 
@@ -57,9 +58,9 @@ def _source(root: Path, run: Run | None) -> Source:
         )  # fmt: skip
     if at in names:
         st.query_params["series"] = at
-        return Source.of_rounds(Rounds.open(at, root))
+        return Source.of_rounds(Rounds.open(at, root), shared_queue)
     assert run is not None
-    return Source.of_run(run)
+    return Source.of_run(run, shared_queue)
 
 
 def _other_source(root: Path, names: list[str]) -> None:

@@ -9,10 +9,11 @@ from typing import Any
 import streamlit as st
 
 from app import series
-from app.labelling import OBJECTIVE, Source, drop, make
+from app.labelling import OBJECTIVE, drop, make
 from app.markup.tiles import css, sheet
 from app.notices import notice
 from app.theme import look
+from pareto.rounds.source import Source
 from pareto.rounds.store import Rounds
 
 
@@ -36,7 +37,7 @@ def nothing(source: Source, objective: str) -> None:
                     "<p class=line>Every question is answered. Give the same command again: it learns from these "
                     "labels, trains, measures, and asks anew.</p>"
                 )
-                st.code(series.command(Rounds.open(source.folder.parent)), language=None, wrap_lines=True)
+                st.code(series.command(Rounds.open(source.queue.folder.parent)), language=None, wrap_lines=True)
             return
         st.html(
             "<p class=line>Two policies' answers to the same prompt can be compared: those that this run has measured "

@@ -10,8 +10,8 @@ import pytest
 
 from pareto.config import Judge, Labels, Recipe
 from pareto.errors import ParetoError
-from pareto.label_command import find
 from pareto.recipe_file import read_recipe
+from pareto.rounds.source import Source
 from pareto.rounds.store import Rounds, list_rounds, owner
 from pareto.store.files import write_json
 
@@ -48,7 +48,7 @@ def test_the_run_of_a_round_belongs_to_its_series(tmp_path):
     assert owner(tmp_path, "smoke-round-2") == "smoke"
     assert owner(tmp_path, "smoke") is None
     assert owner(tmp_path, "other-round-1") is None
-    assert find("smoke-round-2", tmp_path).queue.folder == made.queue.folder
+    assert Source.find("smoke-round-2", tmp_path).queue.folder == made.queue.folder
 
 
 def test_others_may_take_over_the_labelling(tmp_path):
