@@ -152,6 +152,7 @@ def _move(page: Page, turn: int) -> None:
 
 
 def _to_prediction(page: Page, turn: int) -> float:
+    settled(page)  # a key that is pressed while the page is drawn anew may be lost
     before = page.locator(".bars").first.get_attribute("aria-label")
     began = time.perf_counter()
     _move(page, turn)
@@ -167,6 +168,7 @@ def _ask(page: Page) -> None:
 
 def _to_token(page: Page, turn: int) -> float:
     """The chosen policy's column tells which mix speaks: what counts are words under the new one."""
+    settled(page)
     before = page.locator(".voice .small").first.text_content()
     began = time.perf_counter()
     _move(page, turn)
