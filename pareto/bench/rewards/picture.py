@@ -20,8 +20,8 @@ GROUNDS = {
     "biased alike": "control, all annotators like length",
     "noisy, decay chosen": "weight decay chosen by cross-validation",
 }
-Panel = tuple[str, str, Callable[["Axes"], None]]
-"""Title, name of the x axis, and what draws it."""
+Panel = tuple[str, str, str, Callable[["Axes"], None]]
+"""Title, names of the axes, and what draws it."""
 
 
 def rewards_picture(result: dict[str, Any], path: Path) -> None:
@@ -36,10 +36,11 @@ def rewards_picture(result: dict[str, Any], path: Path) -> None:
     FigureCanvasAgg(figure)
     for axes in figure.subplots(rows, columns, squeeze=False).flat[len(panels) :]:
         axes.set_visible(False)
-    for axes, (title, x, draw) in zip(figure.axes, panels, strict=False):
+    for axes, (title, x, y, draw) in zip(figure.axes, panels, strict=False):
         draw(axes)
         axes.set_title(title, loc="left", fontsize=10, color=INK)
         axes.set_xlabel(x, fontsize=9, color=MUTED)
+        axes.set_ylabel(y, fontsize=9, color=MUTED)
         axes.spines[["top", "right"]].set_visible(False)
         axes.spines[["left", "bottom"]].set_color(GRID)
         axes.tick_params(length=0, labelsize=8, labelcolor=MUTED)
@@ -56,7 +57,7 @@ def _over_optimisation(result: dict[str, Any]) -> list[Panel]:
         ):
             if rows:
                 draw = lambda axes, rows=rows, step=step: _curves(axes, rows, step)  # noqa: E731
-                panels.append((f"{title}: {labels}", "KL to the base, nats", draw))
+                panels.append((f"{title}: {labels}", "KL to the base, nats", "base standard deviations", draw))
     return panels
 
 
@@ -94,7 +95,7 @@ def _trust(result: dict[str, Any]) -> list[Panel]:
             axes.plot(shares, list(kept.values()), color=colour, label=label, marker="o", markersize=3)
         axes.invert_xaxis()
 
-    return [("Accuracy as the uncertain pairs are dropped", "share of the pairs that is kept", draw)]
+    return [("Accuracy as the uncertain pairs are dropped", "share of the pairs that is kept", "accuracy", draw)]
 
 
 def _labels(result: dict[str, Any]) -> list[Panel]:
@@ -108,4 +109,6 @@ def _labels(result: dict[str, Any]) -> list[Panel]:
             axes.plot(found["budgets"], values.mean(axis=0), color=colour, label=way, marker="o", markersize=3)
             axes.fill_between(found["budgets"], values.min(axis=0), values.max(axis=0), color=colour, alpha=0.12)
 
-    return [("What labels buy, by how they are chosen", "labels (bands: lowest and highest seed)", draw)]
+    return [
+        ("What labels buy, by how they are chosen", "labels (bands: lowest and highest seed)", "gold accuracy", draw)
+    ]
