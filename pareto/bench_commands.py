@@ -13,6 +13,7 @@ from pareto.terminal import Json, Root, RunName, print_json, quiet, say, writabl
 
 bench_app = typer.Typer(help="The measurements that the README quotes.", no_args_is_help=True, rich_markup_mode=None)
 Out = Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Keep the raw numbers: a .json file.")]
+Plot = Annotated[Path | None, typer.Option("--plot", metavar="FILE", help="Draw them: a .png file.")]
 
 
 @bench_app.command("sweep")
@@ -61,7 +62,7 @@ def bench_methods(
         str | None, typer.Option("--methods", metavar="NAME,…", help="Only these, such as map,morlhf; default: all.")
     ] = None,
     out: Out = None,
-    plot: Annotated[Path | None, typer.Option("--plot", metavar="FILE", help="Draw them: a .png file.")] = None,
+    plot: Plot = None,
     root: Root = Path("runs"),
     as_json: Json = False,
 ) -> None:
@@ -73,18 +74,10 @@ def bench_methods(
     from pareto.bench.methods.bench import METHODS
     from pareto.bench.methods.bench import bench_methods as run_bench
     from pareto.bench.methods.report import methods_picture, methods_table
-    from pareto.store.files import write_json
 
     chosen = METHODS if methods is None else tuple(dict.fromkeys(m.strip() for m in methods.split(",")))
     result = run_bench(recipe, chosen, numbers, root, say)
-    if out:
-        write_json(out, result)
-    if plot:
-        methods_picture(result, plot)
-    if as_json:
-        print_json(result)
-    else:
-        typer.echo(methods_table(result))
+    _told(result, out, as_json, methods_table, plot, methods_picture)
 
 
 @bench_app.command("priorities")
@@ -129,7 +122,7 @@ def bench_rewards(
     ),
     seeds: Annotated[str, typer.Option("--seeds", metavar="N,…", help="Of labels and members.")] = "0,1,2",
     out: Out = None,
-    plot: Annotated[Path | None, typer.Option("--plot", metavar="FILE", help="Draw them: a .png file.")] = None,
+    plot: Plot = None,
     root: Root = Path("runs"),
     as_json: Json = False,
 ) -> None:
@@ -144,9 +137,7 @@ def bench_rewards(
 
     chosen = list(dict.fromkeys(part.strip() for part in parts.split(",")))
     result = run_bench(recipe, chosen, found, root, say)
-    if plot:
-        rewards_picture(result, plot)
-    _told(result, out, as_json, figures_table)
+    _told(result, out, as_json, figures_table, plot, rewards_picture)
 
 
 @bench_app.command("explorer")
@@ -177,14 +168,21 @@ def _numbers(text: str, option: str) -> list[int]:
 
 
 def _told(
-    result: dict[str, Any], out: Path | None, as_json: bool, table: Callable[[dict[str, Any]], str] | None = None
+    result: dict[str, Any],
+    out: Path | None,
+    as_json: bool,
+    table: Callable[[dict[str, Any]], str] | None = None,
+    plot: Path | None = None,
+    picture: Callable[[dict[str, Any], Path], None] | None = None,
 ) -> None:
-    """Keep a result and print it, as a table of its rows where it has none of its own."""
+    """Keep a result, draw it, and print it, as a table of its rows where it has none of its own."""
     from pareto.store.files import write_json
     from pareto.tables import rows_table
 
     if out:
         write_json(out, result)
+    if plot and picture:
+        picture(result, plot)
     if as_json:
         print_json(result)
     else:

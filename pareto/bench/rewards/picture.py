@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pareto.bench.rewards.bench import CHOSEN
 from pareto.front.looks import GRID, INK, MUTED, PALETTE
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ BY = ("single", "mean", "min", "ensemble")
 GROUNDS = {
     "noisy": "a quarter of the labels wrong",
     "biased alike": "control, all annotators like length",
-    "noisy, decay chosen": "weight decay chosen by cross-validation",
+    CHOSEN: "weight decay chosen by cross-validation",
 }
 Panel = tuple[str, str, str, Callable[["Axes"], None]]
 """Title, names of the axes, and what draws it."""
