@@ -17,10 +17,9 @@ from pareto.bench.rewards.cost import cost
 from pareto.bench.rewards.dpo import Policies, Proxy, answers_of, optimise
 from pareto.bench.rewards.lab import Floats, Lab, likes_length
 from pareto.bench.rewards.trust import trust
-from pareto.config import Aggregation, Head, suggest
 from pareto.config import Ensemble as Settings
+from pareto.config import Head, suggest
 from pareto.errors import ParetoError
-from pareto.objectives.ensemble.ensemble import Ensemble
 from pareto.objectives.ensemble.scores import aggregate
 from pareto.recipe_file import read_recipe
 from pareto.records import Rollout
@@ -113,7 +112,8 @@ def _dpo(lab: Lab, settings: Settings, seeds: Sequence[int]) -> Found:
         lost: dict[str, list[float]] = {}
         # A seed of the control takes as long as one of the rest, and one says what there is to say.
         for seed in seeds if who == "noisy" else seeds[:1]:
-            for name, (policies, proxy) in _optimised(lab, settings, seed, who, kind).items():
+            for name, of in _ways(settings, kind).items():
+                policies, proxy = _optimised(lab, of, seed, who)
                 curve = _curve(lab, policies, proxy)
                 found["rows"] += [{"annotators": who, "seed": seed, "selected_by": name, **row} for row in curve]
                 gold, promised = ([row[x] for row in curve] for x in ("gold", "proxy"))
@@ -123,28 +123,23 @@ def _dpo(lab: Lab, settings: Settings, seeds: Sequence[int]) -> Found:
     return found
 
 
-def _optimised(lab: Lab, settings: Settings, seed: int, who: str, kind: Head) -> dict[str, tuple[Policies, Proxy]]:
-    """Policies of DPO against a ``single`` model of a kind and an ``ensemble`` of five, and the proxies."""
+def _ways(settings: Settings, kind: Head) -> dict[str, Settings]:
+    """Whom DPO is run against: a ``single`` model of a kind, and an ``ensemble`` of that kind."""
     several = settings.model_copy(update={"head": kind, "weight_decay": DECAY})
-    ways: dict[str, tuple[Settings, Aggregation]] = {
-        "single": (single(several, kind), "mean"),
-        "ensemble": (several, settings.aggregate),
-    }
+    return {"single": single(several, kind).model_copy(update={"aggregate": "mean"}), "ensemble": several}
+
+
+def _optimised(lab: Lab, settings: Settings, seed: int, who: str) -> tuple[Policies, Proxy]:
+    """Policies of DPO against reward models that learnt from an annotator's labels, and the proxy that they are."""
     train = lab.pool("train")
     liked = ANNOTATORS[who](train, lab.gold(train))
     pairs = lab.label(train, lab.draw_pairs(train, LABELS, seed), liked, NOISE, seed)
-    made: dict[str, tuple[Policies, Proxy]] = {}
-    for name, (of, how) in ways.items():
-        ensemble = lab.train(pairs, of, seed)
+    ensemble, how, k = lab.train(pairs, settings, seed), settings.aggregate, settings.k
 
-        def proxy(
-            rollouts: Sequence[Rollout], ensemble: Ensemble = ensemble, how: Aggregation = how, k: float = of.k
-        ) -> Floats:
-            return aggregate(lab.score(ensemble, rollouts), how, k)
+    def proxy(rollouts: Sequence[Rollout]) -> Floats:
+        return aggregate(lab.score(ensemble, rollouts), how, k)
 
-        named = {"proxy": ensemble.fingerprint, "how": how, "k": of.k}
-        made[name] = optimise(lab, named, proxy, seed), proxy
-    return made
+    return optimise(lab, {"proxy": ensemble.fingerprint, "how": how, "k": k}, proxy, seed), proxy
 
 
 def _curve(lab: Lab, policies: Policies, proxy: Proxy) -> list[dict[str, float]]:
@@ -209,7 +204,7 @@ def _labels(lab: Lab, settings: Settings, seeds: Sequence[int]) -> Found:
 
 def _refit(lab: Lab, settings: Settings, seeds: Sequence[int]) -> Found:
     kind = _best_kind(lab, settings, seeds[:1])
-    policies, _ = _optimised(lab, settings, seeds[0], "noisy", kind)["ensemble"]
+    policies, _ = _optimised(lab, _ways(settings, kind)["ensemble"], seeds[0], "noisy")
     train, test = (answers_of(lab, policies, lab.asked(role), OWN, f"own-{role}") for role in ("train", "many"))
     found = labels.frozen_or_refitted(lab, settings, NOISE, seeds, train, test)
     frozen, more, refitted = (np.array(found[name]) for name in ("frozen", "more", "refitted"))
