@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from pareto.rollouts.sampling import Drawn, Request, draw, log_probabilities
 from pareto.soups.draw import Way
 from pareto.store.files import fingerprint
 from pareto.store.points import save_point
-from pareto.store.tables import read_scores, table_ok, write_rollouts, write_scores
+from pareto.store.tables import read_rollouts, read_scores, table_ok, write_rollouts, write_scores
 
 if TYPE_CHECKING:
     from pareto.models import Base
@@ -114,7 +115,8 @@ class Meter:
         """
         prompts = self.prompts[split]
         keys = [self._key(self._named(c), split) for c in soups]
-        missing = {key: c for key, c in zip(keys, soups, strict=True) if not self._whole(key)}
+        by_key = dict(zip(keys, soups, strict=True))
+        missing = {key: c for key, c in by_key.items() if not self._sampled(key)}
         asked = requests(self.base, self.recipe, prompts)
         drawn = self.bank.draw(
             [r for _ in missing for _, _, r in asked],
@@ -124,9 +126,12 @@ class Meter:
             progress,
         )
         self.bank.merge({})
-        for i, (key, coefficients) in enumerate(missing.items()):
+        for i, key in enumerate(missing):
             own = drawn[i * len(asked) : (i + 1) * len(asked)]
-            self._keep(key, prompts, rollouts(self.base, asked, own), is_base=not any(coefficients.values()))
+            write_rollouts(self._rollouts(key), rollouts(self.base, asked, own))
+        for key, coefficients in by_key.items():
+            if key in missing or not self._scored(key):
+                self._score(key, prompts, is_base=not any(coefficients.values()))
         return keys
 
     def table_of(
@@ -140,18 +145,28 @@ class Meter:
             draw_all: samples the policy as ``sample`` does, and leaves the live model the base.
         """
         key = self._key(policy, split)
-        if not self._whole(key):
-            self._keep(key, self.prompts[split], draw_all(self.prompts[split]), is_base=False)
+        missing = not self._sampled(key)
+        if missing:
+            write_rollouts(self._rollouts(key), draw_all(self.prompts[split]))
+        if missing or not self._scored(key):
+            self._score(key, self.prompts[split], is_base=False)
         return key
 
     def _named(self, coefficients: Mapping[str, float]) -> dict[str, float]:
         return {self.keys[k]: round(v, 12) for k, v in sorted(coefficients.items())}
 
-    def _whole(self, key: str) -> bool:
-        return all(table_ok(folder / f"{key}.parquet") for folder in (self.run.scores, self.run.rollouts))
+    def _rollouts(self, key: str) -> Path:
+        return self.run.rollouts / f"{key}.parquet"
 
-    def _keep(self, key: str, prompts: Sequence[Prompt], drawn: Sequence[Rollout], is_base: bool) -> None:
-        """Score rollouts of a policy and keep both."""
+    def _sampled(self, key: str) -> bool:
+        return table_ok(self._rollouts(key))
+
+    def _scored(self, key: str) -> bool:
+        return table_ok(self.run.scores / f"{key}.parquet")
+
+    def _score(self, key: str, prompts: Sequence[Prompt], is_base: bool) -> None:
+        """Score the rollouts of a policy, which are kept, and keep the scores beside them."""
+        drawn = read_rollouts(self._rollouts(key))
         scores = score_rollouts(self.recipe, [*self.rewards, *self.gold], prompts, drawn)
         for failure in scores.failures:
             self.report(failure)
@@ -159,7 +174,6 @@ class Meter:
         names = [*self.recipe.names, *(f"gold:{g.name}" for g in self.gold)]
         columns = dict(zip(names, scores.values.T, strict=True))
         columns |= self._from_log_probabilities(prompts, drawn, is_base)
-        write_rollouts(self.run.rollouts / f"{key}.parquet", drawn)
         write_scores(
             self.run.scores / f"{key}.parquet", [r.prompt_id for r in drawn], [r.sample for r in drawn], columns
         )
