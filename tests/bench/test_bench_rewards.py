@@ -22,7 +22,7 @@ from pareto.recipe_file import read_recipe
 def ground(tmp_path_factory):
     """A recipe of a few prompts."""
     tree = yaml.safe_load((ROOT / "sweeps" / "rewards.yaml").read_text())
-    tree["model"] = {"base": "tiny-random"}
+    tree["model"] = {"base": "tiny-random", "dtype": "float32"}
     tree["prompts"]["max_tokens"] = 400
     people, provocations = tree["prompts"]["sources"]
     people["take"] = {"train": 24, "validation": 10, "test": 4}

@@ -171,7 +171,12 @@ def _key(words: str) -> str:
 
 def _cost(lab: Lab, settings: Settings, seeds: Sequence[int]) -> Found:
     found = cost(lab, settings)
-    return {**found, "figures": {"train_five_vs_one": found["train_ratio"], "score_five_vs_one": found["score_ratio"]}}
+    figures = {
+        f"{work}_{name}_vs_one": found[f"{work}_ratio"][side]
+        for work in ("train", "score")
+        for name, side in (("five", "several"), ("kinds", MIXED))
+    }
+    return {**found, "figures": figures}
 
 
 def _trust(lab: Lab, settings: Settings, seeds: Sequence[int]) -> Found:

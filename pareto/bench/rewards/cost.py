@@ -1,4 +1,4 @@
-"""What five members cost beside one: training and scoring, features included, in turn and from nothing each time."""
+"""What several members cost beside one: training and scoring, features included, in turn and from nothing each time."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any, TypeVar
 
+from pareto.bench.rewards.best_of import MIXED, kinds, single
 from pareto.bench.rewards.lab import Lab
 from pareto.config import Ensemble as Settings
 from pareto.objectives.ensemble.ensemble import Ensemble
@@ -22,32 +23,33 @@ T = TypeVar("T")
 
 
 def cost(lab: Lab, settings: Settings, repeats: int = REPEATS) -> dict[str, Any]:
-    """Seconds of one member and of all, and the medians of their ratios within a pair of measurements."""
+    """Seconds of one member, of several of its kind and of several kinds, and ratios to the one: medians of pairs."""
     train, many = lab.pool("train"), lab.pool("many")[:SCORED]
     pairs = lab.label(train, lab.draw_pairs(train, PAIRS, 0), lab.gold(train), 0.25, 0)
     prompts, texts = [lab.text(r) for r in many], [r.text for r in many]
-    alone = settings.model_copy(update={"members": 1})
+    kind = kinds(settings)[0]
+    ways = {"one": single(settings, kind), "several": settings.model_copy(update={"head": kind}), MIXED: settings}
+    trained: dict[str, list[float]] = {name: [] for name in ways}
+    scored: dict[str, list[float]] = {name: [] for name in ways}
     with tempfile.TemporaryDirectory() as scratch:
         warm = replace(lab, folder=Path(scratch) / "warm")
         warm.train(pairs[:60], settings, 0)  # models are loaded once per process
-        trained: dict[int, list[float]] = {}
-        scored: dict[int, list[float]] = {}
         for k in range(repeats):
             # Whoever comes first pays for a cold processor: in turn.
-            for of in (alone, settings) if k % 2 else (settings, alone):
+            for name in sorted(ways, reverse=bool(k % 2)):
                 here = Path(scratch) / "one"
-                seconds, ensemble = _trained(replace(lab, folder=here), pairs, of)
-                trained.setdefault(of.members, []).append(seconds)
-                scored.setdefault(of.members, []).append(_scored(ensemble, prompts, texts))
+                seconds, ensemble = _trained(replace(lab, folder=here), pairs, ways[name])
+                trained[name].append(seconds)
+                scored[name].append(_scored(ensemble, prompts, texts))
                 shutil.rmtree(here)
             lab.say(f"cost: {k + 1} of {repeats}")
-    n = settings.members
     return {
-        "members": n,
-        "train_seconds": {str(m): median(s) for m, s in trained.items()},
-        "score_seconds": {str(m): median(s) for m, s in scored.items()},
-        "train_ratio": _ratio(trained[n], trained[1]),
-        "score_ratio": _ratio(scored[n], scored[1]),
+        "members": settings.members,
+        "kind": kind,
+        "train_seconds": {name: median(s) for name, s in trained.items()},
+        "score_seconds": {name: median(s) for name, s in scored.items()},
+        "train_ratio": {name: _ratio(s, trained["one"]) for name, s in trained.items()},
+        "score_ratio": {name: _ratio(s, scored["one"]) for name, s in scored.items()},
     }
 
 
