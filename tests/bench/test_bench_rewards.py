@@ -10,6 +10,7 @@ import yaml
 from forge import ROOT
 
 from pareto.bench.rewards.bench import bench_rewards
+from pareto.bench.rewards.cost import cost
 from pareto.bench.rewards.dpo import optimise
 from pareto.bench.rewards.lab import Lab, likes_length
 from pareto.bench.rewards.labels import frozen_or_refitted
@@ -83,6 +84,13 @@ def test_dpo_against_a_proxy_goes_away_from_the_base_and_is_found_again(lab):
     assert len(made.answers) == 2
     again = optimise(lab, {"proxy": "e"}, lambda answers: pytest.fail("asked again"), seed=0, turns=1)
     assert again.answers == made.answers
+
+
+def test_cost_is_told_for_five_of_a_kind_and_for_several_kinds(lab):
+    found = cost(lab, lab.recipe.rounds.ensemble.model_copy(update={"head": ("linear", "encoder")}), repeats=1)
+    assert found["train_ratio"]["one"] == found["score_ratio"]["one"] == 1
+    assert {*found["train_ratio"]} == {*found["score_seconds"]} == {"one", "several", "mixed"}
+    assert min(found["train_seconds"].values()) > 0
 
 
 def test_an_unknown_part_is_named(ground):
