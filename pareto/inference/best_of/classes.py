@@ -1,0 +1,64 @@
+"""How many answers a prompt is worth, by its class."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+
+from pareto.config import suggest
+from pareto.errors import ParetoError
+from pareto.inference.best_of.candidates import MOST
+from pareto.simplex import parse_numbers
+
+CLASSES = {"simple": 1, "ordinary": 4, "critical": 8}
+"""Class → answers, where nothing else is asked."""
+SIMPLE_WORDS = 6
+"""A prompt of so many words is simple, unless it is critical."""
+CRITICAL_WORDS = 60
+"""A prompt of so many words or more is critical: much can go wrong."""
+_CRITICAL = re.compile(
+    r"\b(?:allerg|bank|cancer|contract|court|dos(?:e|age|ing)\b|drug|emergenc|invest|laws?\b|lawyer|legal|loan|medic|mortgage|"
+    r"overdos|pain(?:s|ful)?\b|poison|police|pregnan|suicid|surg|symptom|tax(?:es)?\b|toxic)",
+    re.IGNORECASE,
+)
+"""Health, law and money: an answer that is wrong costs the one who asks."""
+
+
+def class_of(prompt: str) -> str:
+    """``critical``, ``simple`` or ``ordinary``, by the prompt's words and length alone."""
+    words = len(prompt.split())
+    if _CRITICAL.search(prompt) or words >= CRITICAL_WORDS:
+        return "critical"
+    return "simple" if words <= SIMPLE_WORDS else "ordinary"
+
+
+def parse_best_of(text: str) -> int | dict[str, int]:
+    """``8``, or answers by class such as ``simple=1,critical=8``; classes that are not named have ``CLASSES``'.
+
+    Raises:
+        ParetoError: no whole number from 1 to ``MOST``, or an unknown class.
+    """
+    if "=" not in text:
+        return _count(text, text)
+    asked = parse_numbers(text, "--best-of", "simple=1,critical=8")
+    for name in asked:
+        if name not in CLASSES:
+            raise ParetoError(f"--best-of: unknown class '{name}'; {suggest(name, list(CLASSES))}")
+    return CLASSES | {name: _count(str(value).removesuffix(".0"), text) for name, value in asked.items()}
+
+
+def answers_for(prompt: str, n: int | Mapping[str, int], rule: Callable[[str], str] = class_of) -> int:
+    """How many answers a prompt gets.
+
+    Args:
+        prompt: its text.
+        n: for every prompt, or by class.
+        rule: from a prompt to its class; another than words may be predicted from it, such as the spread of utility.
+    """
+    return n if isinstance(n, int) else n[rule(prompt)]
+
+
+def _count(text: str, whole: str) -> int:
+    if text.isascii() and text.isdecimal() and len(text) <= 4 and 1 <= int(text) <= MOST:
+        return int(text)
+    raise ParetoError(f"--best-of {whole}: wanted a whole number of answers from 1 to {MOST}, or simple=1,critical=8")
