@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from pareto.errors import ParetoError
 from pareto.objectives.load import Reward
+from pareto.objectives.verifiers.undecided import Undecided
 from pareto.records import Prompt, Rollout
 
 
@@ -43,7 +44,7 @@ def score(
 
     A reward says ``None`` where it does not apply. One that raises or returns the wrong number of values is called
     again row by row; rows on which it raises, or returns NaN, infinity, something that is no number, or a value
-    outside its declared range, are masked and reported.
+    outside its declared range, are masked and reported; so are those that it calls ``Undecided``.
 
     Args:
         rewards: the m rewards.
@@ -107,6 +108,8 @@ def _checked(reward: Reward, value: Any) -> float | str | None:
         number = float(value)
     except (TypeError, ValueError):
         return f"returned a {type(value).__name__}, not a number"
+    if isinstance(value, Undecided):
+        return value.reason
     low, high = reward.range
     if not math.isfinite(number):
         return f"returned {number}"
