@@ -37,11 +37,14 @@ CATALOGUE: dict[str, Entry] = {
     "harmless": Entry("pareto.objectives.harmless", "maximize", (0, 1)),
     "honest": Entry("pareto.objectives.honest", "maximize", (-1, 1)),
     "helpful": Entry("pareto.objectives.helpful", "maximize", (-1, 1)),
+    "correct": Entry("pareto.objectives.verifiers.answers", "maximize", (0, 1)),
+    "passes_tests": Entry("pareto.objectives.verifiers.programs", "maximize", (0, 1)),
     "concise": Entry("pareto.objectives.text", "maximize", (0, 1)),
     "sentiment": Entry("pareto.objectives.text", "maximize", (-1, 1)),
     "reading_ease": Entry("pareto.objectives.text", "maximize", (-100, 120)),
     "distinct_2": Entry("pareto.objectives.text", "maximize", (0, 1)),
     "length": Entry("pareto.objectives.text", "minimize", (0, INFINITY)),
+    "steps_right": Entry("pareto.objectives.process.reward", "maximize", (0, 1)),
 }
 
 

@@ -35,14 +35,15 @@ class Reward:
 
 
 def load_reward(objective: Objective, home: Path | None = None) -> Reward:
-    """Load an objective's reward: a catalogue name, ``module:function``, ``model:<folder or hub id>``, or
-    ``ensemble:<folder>``, whose function is an ``EnsembleReward``.
+    """Load an objective's reward: a catalogue name, ``module:function``, ``model:<folder or hub id>``,
+    ``process:<folder>``, or ``ensemble:<folder>``, whose function is an ``EnsembleReward``.
 
     Direction and range are the recipe's where it declares them, else the scorer's own.
 
     Args:
         objective: the recipe's.
-        home: where an ensemble's folder is looked for before the current directory is: the run's folder.
+        home: where the folder of an ensemble or of a process reward model is looked for before the current directory
+            is: the run's folder.
 
     Raises:
         ParetoError: an unknown name, module, function, option or label; a model that cannot be loaded or whose head
@@ -68,23 +69,30 @@ def load_reward(objective: Objective, home: Path | None = None) -> Reward:
             from pareto.objectives.ensemble.reward import EnsembleReward
 
             _check_options(objective, {"aggregate", "k"})
-            beside = Path(rest) if home is None else home / rest
-            folder = beside if beside.is_dir() else Path(rest)
-            function, options = EnsembleReward(objective.name, folder, **objective.options), {}
+            function, options = EnsembleReward(objective.name, _folder(rest, home), **objective.options), {}
+        elif kind == "process":
+            from pareto.objectives.process.reward import ProcessReward
+
+            _check_options(objective, {"how"})
+            process = ProcessReward(_folder(rest, home), **objective.options)
+            function, bounds, options = process, process.range, {}
         else:
             function = _import(objective.reward)
             _check_signature(function, objective)
             options = objective.options
     except ParetoError as e:
         raise ParetoError(f"objective '{objective.name}': {e}") from e
-    if "direction" in objective.model_fields_set:
-        direction = objective.direction
     return Reward(
         name=objective.name,
-        sign=1 if direction == "maximize" else -1,
+        sign=1 if (objective.direction or direction) == "maximize" else -1,
         range=objective.range or bounds,
         function=function if kind == "ensemble" else _bind(objective.name, function, options),
     )
+
+
+def _folder(name: str, home: Path | None) -> Path:
+    beside = Path(name) if home is None else home / name
+    return beside if beside.is_dir() else Path(name)
 
 
 def _bind(name: str, function: Callable[..., Any], options: dict[str, Any]) -> RewardFunction:

@@ -41,6 +41,8 @@ def test_a_scorer_of_the_catalogue_brings_its_direction_and_range():
 
 
 def test_the_recipe_may_declare_otherwise():
+    kept = Objective.model_validate_json(Objective(name="it", reward="length").model_dump_json())
+    assert load_reward(kept).sign == -1  # a run keeps its recipe as JSON
     reward = load("length", direction="maximize", range=(0, 40))
     assert (reward.sign, reward.range) == (1, (0, 40))
 

@@ -1,0 +1,1 @@
+"""Process reward models: labels for the steps of solutions, and a head that learns from them."""

@@ -1,0 +1,126 @@
+"""``pareto process``, from solutions to a model's folder and back."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from pareto.errors import ParetoError
+from pareto.process_command import process_app
+from pareto.prompts.arithmetic import corrupted, problems
+
+Process = Callable[..., str]
+
+
+@pytest.fixture(scope="module")
+def process() -> Process:
+    """Runs a command in this process; standard output alone."""
+
+    def run(*words: object) -> str:
+        ended = CliRunner().invoke(process_app, [str(word) for word in words], catch_exceptions=False)
+        assert ended.exit_code == 0, ended.output
+        return ended.stdout
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("process")
+
+
+@pytest.fixture(scope="module")
+def solutions(folder: Path) -> Path:
+    """Half of them go wrong somewhere."""
+    rng = random.Random(0)
+    with (folder / "solutions.jsonl").open("w") as file:
+        for i, problem in zip(range(40), problems("command"), strict=False):
+            text = corrupted(problem, rng)[0] if i % 2 else problem.worked
+            file.write(json.dumps({"prompt": problem.text, "completion": text}) + "\n")
+    return folder / "solutions.jsonl"
+
+
+@pytest.fixture(scope="module")
+def words(folder: Path, solutions: Path) -> list[object]:
+    where = ["--out", folder / "model", "--cache", folder / "cache", "--model", "tiny-random"]
+    return ["train", solutions, *where, "--steps", "20"]
+
+
+@pytest.fixture(scope="module")
+def trained(process: Process, words: list[object]) -> dict[str, Any]:
+    return json.loads(process(*words, "--json"))
+
+
+@pytest.fixture
+def model(trained: dict[str, Any], folder: Path) -> Path:
+    return folder / "model"
+
+
+def test_train_reports_on_what_is_held_out(process: Process, words: list[object], trained: dict[str, Any]) -> None:
+    assert (trained["base"], trained["head"], trained["how"], trained["notes"]) == ("tiny-random", "mlp", "min", [])
+    assert trained["report"]["solutions"] == 10
+    assert trained["report"]["always_right"]["f1"] == 0
+    lines = process(*words).splitlines()
+    assert lines[0].startswith("process reward model in ")
+    assert lines[2].startswith("solutions, labelled steps (wrong)")
+    assert any(line.startswith("  baseline: everything is right") for line in lines)
+
+
+def test_labels_come_from_whom_they_are_said_to(
+    process: Process, words: list[object], trained: dict[str, Any], folder: Path
+) -> None:
+    told = json.loads(process(*words, "--json", "--out", folder / "sparse", "--labels", "sparse:3"))
+    every, third = (json.loads((folder / name / "process.json").read_text()) for name in ("model", "sparse"))
+    assert 0 < third["labels"] < every["labels"]
+    # What is learnt from fewer labels is measured by all of them.
+    assert told["report"]["steps"] == trained["report"]["steps"]
+    with pytest.raises(ParetoError, match="no 'labels'; give them"):
+        process(*words, "--out", folder / "given", "--labels", "given")
+    with pytest.raises(ParetoError, match="--labels 'sparse:0' is none"):
+        process(*words, "--out", folder / "given", "--labels", "sparse:0")
+
+
+def test_score_tells_of_each_step(process: Process, model: Path, solutions: Path) -> None:
+    told = json.loads(process("score", model, solutions, "--json"))
+    assert len(told["solutions"]) == 40
+    for row in told["solutions"]:
+        assert row["reward"] == min(step["right"] for step in row["steps"])
+    assert [step["verified"] for step in told["solutions"][0]["steps"]][-2:] == [True, None]
+    lines = process("score", model, solutions).splitlines()
+    assert len(lines) == 40 + sum(len(row["steps"]) for row in told["solutions"])
+    assert sum("first wrong step" in line for line in lines) == sum(
+        row["first_error"] is not None for row in told["solutions"]
+    )
+
+
+def test_eval_leaves_out_what_the_model_learnt_from(process: Process, model: Path, solutions: Path) -> None:
+    told = json.loads(process("eval", model, solutions, "--json"))
+    assert told["report"]["solutions"] == 10
+    assert told["notes"] == ["30 of 40 solutions are of prompts that the model was trained on; left out"]
+    assert process("eval", model, solutions).startswith("solutions, labelled steps (wrong)")
+
+
+def test_bad_input_is_told_in_one_line(process: Process, model: Path, words: list[object], tmp_path: Path) -> None:
+    def refused(*told: object) -> str:
+        with pytest.raises(ParetoError) as e:
+            process(*told)
+        assert "\n" not in str(e.value)
+        return str(e.value)
+
+    assert "no such file of solutions" in refused("score", model, tmp_path / "none.jsonl")
+    assert "not a process reward model" in refused("score", tmp_path, tmp_path / "none.jsonl")
+    assert "--held-out 1" in refused(*words, "--held-out", "1")
+    assert "--learning-rate 0" in refused(*words, "--learning-rate", "0")
+    long = tmp_path / "long.jsonl"
+    long.write_text(json.dumps({"prompt": "?", "completion": "x" * 600}) + "\n")
+    assert "the context is 512; take it out" in refused("score", model, long)
+    plain = tmp_path / "plain.jsonl"
+    plain.write_text(json.dumps({"prompt": "?", "completion": "hello"}) + "\n")
+    assert "no step has a label to judge the model by" in refused("eval", model, plain)
+    assert "made of something else" in refused(*words, "--seed", "1")
