@@ -76,22 +76,37 @@ def open_policy(run: Run, point: Point) -> Policy:
     base = load(recipe.model)
     lora = recipe.training.lora
     bank = Bank(base, lora, shared_a(base, lora, recipe.seed))
+    return moved(Policy(recipe, base, bank, {}), run, point)
+
+
+def moved(policy: Policy, run: Run, point: Point) -> Policy:
+    """The same live model at another point of its run, whose adapters join its bank. Raises as ``open_policy``."""
     for name, key in point.adapters.items():
+        if name in policy.bank.names:
+            continue
         # A hash names the folder; anything else might lead out of the run.
         if not key.isalnum():
             raise ParetoError(f"point '{point.id}' of run '{run.name}': {key!r} is no adapter's name")
         if not folder_ok(run.adapters / key):
             raise ParetoError(f"{run.adapters / key}: missing or damaged; the same sweep again makes it again")
-        bank.add(name, run.adapters / key)
-    return Policy(recipe, base, bank, point.coefficients)
+        policy.bank.add(name, run.adapters / key)
+    return replace(policy, coefficients=point.coefficients)
+
+
+AUTO = "auto"
+"""In the place of weights: those that were learned for each prompt, see ``AutoWeights``."""
 
 
 def asked_point(run: Run, weights: str | None, coefficients: str | None) -> Point:
     """The soup asked for as on a command line, by exactly one of these; as measured where the run has measured it.
 
     Raises:
-        ParetoError: what is written cannot be read, or see ``weights_point`` and ``soup_point``.
+        ParetoError: what is written cannot be read, or is ``auto``, or see ``weights_point`` and ``soup_point``.
     """
+    if weights == AUTO:
+        raise ParetoError(
+            f"weights auto: they depend on the prompt, and here is none; see pareto weights show {run.name} PROMPT"
+        )
     if weights is not None:
         return measured_as(run, weights_point(run, parse_weights(weights, run.recipe.names)))
     numbers = parse_numbers(coefficients or "", "coefficients", "expert-helpful=1.2,other=-.3")
