@@ -1,0 +1,132 @@
+"""What adaptive numbers of answers save on prompts that they were not fitted to.
+
+Each half of the prompts is measured by rules that are fitted to the other. A rule that draws less also gains less, and
+the gain of best-of-n is so flat that its last 2 % cost 5 % of the tokens: so each rule is held against the same tokens
+spent evenly, and only what is above that is called a saving.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from pareto.inference.adaptive.allocation import allocate
+from pareto.inference.adaptive.pool import Integers, Pool
+from pareto.inference.adaptive.prices import Drawn, highest_price
+from pareto.inference.adaptive.savings import Savings, halves, ratio
+from pareto.inference.adaptive.spending import Spending, counted, joined, shuffled, stopped
+from pareto.inference.adaptive.terms import Terms
+
+BUDGETS = 4
+"""Tried per answer: mean numbers of answers in steps of a quarter."""
+
+
+def evaluate(pool: Pool, terms: Terms | None = None) -> dict[str, Any]:
+    """Measure allocation by predicted spread, stopping at a price, and both, each held out; see ``_told``.
+
+    Args:
+        pool: with at least ``cap`` answers per prompt; without a predicted spread only stopping is measured.
+        terms: what is asked.
+
+    Returns:
+        ``prompts``, ``samples``, ``fixed`` (``n``, ``tokens`` and ``gain`` of the fixed number) and ``rules``: what
+        each of ``allocation``, ``stopping`` and ``both`` draws and saves. Plain data for JSON.
+
+    Raises:
+        ParetoError: too few prompts or answers.
+    """
+    asked = terms or Terms()
+    first, second = halves(len(pool.utility), asked.seed)
+    rules: dict[str, Callable[[Pool, Pool, Terms], Spending]] = {"stopping": _stopping}
+    if pool.spread is not None:
+        rules |= {"allocation": _allocation, "both": _both}
+    fixed = counted(pool, asked.against)
+    told = {}
+    for name, rule in rules.items():
+        parts = [rule(pool.take(fit), pool.take(held), asked) for fit, held in ((second, first), (first, second))]
+        told[name] = _told(pool, joined(parts, [first, second]), fixed, asked)
+    return {
+        "prompts": len(pool.utility),
+        "samples": pool.utility.shape[1],
+        "fixed": {"n": asked.against, "tokens": float(fixed.tokens.mean()), "gain": float(fixed.gain.mean())},
+        "rules": told,
+    }
+
+
+def _allocation(fit: Pool, held: Pool, terms: Terms) -> Spending:
+    """With the least budget that reaches the aim on the half that is fitted to."""
+    wanted = terms.aim * float(counted(fit, terms.against).gain.mean())
+    budgets = (b / BUDGETS for b in range(BUDGETS, BUDGETS * terms.cap + 1))
+    # 1e-12: sums of equal utilities differ in their last bits.
+    enough = (b for b in budgets if counted(fit, _allocated(fit, b, terms)).gain.mean() >= wanted - 1e-12)
+    return counted(held, _allocated(held, next(enough, float(terms.cap)), terms))
+
+
+def _stopping(fit: Pool, held: Pool, terms: Terms) -> Spending:
+    full = (np.full(len(pool.utility), terms.cap) for pool in (fit, held))
+    return _priced(fit, held, [tuple(full)], terms)
+
+
+def _both(fit: Pool, held: Pool, terms: Terms) -> Spending:
+    budgets = range(terms.least, terms.cap + 1)
+    return _priced(fit, held, [(_allocated(fit, b, terms), _allocated(held, b, terms)) for b in budgets], terms)
+
+
+def _allocated(pool: Pool, budget: float, terms: Terms) -> Integers:
+    assert pool.spread is not None  # who allocates is only asked where it is there
+    return allocate(pool.spread, budget, terms.cap)
+
+
+def _priced(fit: Pool, held: Pool, caps: Sequence[tuple[Integers, ...]], terms: Terms) -> Spending:
+    """Stop at the highest price that reaches the aim on one half, under those caps that then draw the fewest tokens.
+
+    Args:
+        fit: the half that is fitted to.
+        held: the half that is measured.
+        caps: tried, for the prompts of both halves.
+        terms: what is asked.
+    """
+    most = max(terms.cap, terms.against)
+    drawn = Drawn.of(fit.utility, most, fit.spread, terms.seed)
+    gain = float(counted(fit, terms.against).gain.mean())
+    lost = (1 - terms.aim) * gain
+
+    def fitted(here: Integers) -> tuple[bool, float, float]:
+        price = highest_price(drawn, here, lost, terms)
+        there = stopped(fit, drawn, here, price, terms)
+        return bool(there.gain.mean() < gain - lost - 1e-9), float(there.tokens.mean()), price
+
+    tried = [(*fitted(here), i) for i, (here, _) in enumerate(caps)]
+    _, _, price, best = min(tried)
+    elsewhere = Drawn.of(held.utility, most, held.spread, terms.seed + 1)
+    return stopped(held, elsewhere, caps[best][1], price, terms)
+
+
+def _told(pool: Pool, spent: Spending, fixed: Spending, terms: Terms) -> dict[str, Any]:
+    """A rule against the fixed number, the same tokens spent evenly, and the same numbers of answers dealt at random.
+
+    Returns:
+        Mean ``draws`` and ``tokens``, what ``Savings`` says, and as shares of the fixed number's gain, with intervals,
+        ``over_random`` and its two parts: ``from_difficulty``, since the numbers suit the prompts, and ``from_luck``,
+        since drawing stopped at a good answer.
+    """
+    dealt = shuffled(pool, spent).gain
+    parts = {
+        "over_random": spent.gain - dealt,
+        "from_difficulty": spent.unlucky - dealt,
+        "from_luck": spent.gain - spent.unlucky,
+    }
+    told = {name: ratio(value, fixed.gain, terms.seed) for name, value in parts.items()}
+    savings = Savings.of(pool, spent, fixed, terms.seed)
+    verdict = savings.verdict(terms.share)
+    if savings.real and told["from_difficulty"]["low"] <= 0:
+        verdict += ", all by stopping at good answers: the prompts' difficulty saves nothing"
+    return {
+        "draws": float(spent.draws.mean()),
+        "tokens": float(spent.tokens.mean()),
+        **savings.told(),
+        **told,
+        "verdict": verdict,
+    }
