@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,10 +13,13 @@ import typer
 from pareto.app_command import app as explorer
 from pareto.bank_commands import bank_app
 from pareto.bench_commands import bench_app
+from pareto.chat_command import best_answers, several
 from pareto.choose_command import choose, measure
+from pareto.config import Aggregation
 from pareto.errors import ParetoError
 from pareto.label_command import label
 from pareto.map_command import map_run
+from pareto.process_command import process_app
 from pareto.reward_command import reward_app
 from pareto.rounds_command import rounds
 from pareto.study_command import study_run
@@ -23,6 +28,7 @@ from pareto.terminal import print_json as _print_json
 from pareto.terminal import printable as _printable
 from pareto.terminal import quiet as _quiet
 from pareto.terminal import say as _say
+from pareto.weights_command import auto_answers, weights_app
 
 app = typer.Typer(
     name="pareto",
@@ -37,6 +43,8 @@ app.add_typer(model_app, name="model")
 app.add_typer(bench_app, name="bench")
 app.add_typer(bank_app, name="bank")
 app.add_typer(reward_app, name="reward")
+app.add_typer(process_app, name="process")
+app.add_typer(weights_app, name="weights")
 app.command("map")(map_run)
 app.command("app")(explorer)
 app.command("choose")(choose)
@@ -130,25 +138,50 @@ def chat(
     run: RunName,
     prompt: Annotated[str | None, typer.Argument(help="What to ask; without it, ask line by line.")] = None,
     weights: Annotated[
-        str | None, typer.Option("--weights", metavar="NAME=W,…", help="A preference, e.g. helpful=.5,harmless=.5.")
+        str | None,
+        typer.Option(
+            "--weights", metavar="NAME=W,…", help="A preference, e.g. helpful=.5,harmless=.5; or auto, see weights."
+        ),
     ] = None,
     point: Annotated[str | None, typer.Option("--point", help="A point of the front, by its id.")] = None,
     coefficients: Coefficients = None,
-    seed: Annotated[int, typer.Option(help="Of the sampling.")] = 0,
+    best_of: Annotated[
+        str | None,
+        typer.Option(
+            "--best-of",
+            metavar="N",
+            help="Draw N answers and give the best under weights and priorities; or by class, simple=1,critical=8.",
+        ),
+    ] = None,
+    aggregate: Annotated[
+        Aggregation | None, typer.Option("--aggregate", help="How ensembles become one reward; default: as trained.")
+    ] = None,
+    stop_price: Annotated[
+        float | None,
+        typer.Option("--stop-price", metavar="X", help="Stop drawing where another answer promises less utility."),
+    ] = None,
+    no_cache: Annotated[bool, typer.Option("--no-cache", help="Neither take kept answers nor keep them.")] = False,
+    show_all: Annotated[bool, typer.Option("--show-all", help="All answers with their scores.")] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Of the sampling.")] = 0,
     max_new_tokens: Annotated[int | None, typer.Option(min=1, help="Longest answer, in tokens.")] = None,
     root: Root = Path("runs"),
     as_json: Json = False,
 ) -> None:
     """Talk to the policy at any place of the frontier."""
-    opened, chosen, admission = _choose(run, root, point, weights, coefficients)
-    if not admission.kept:
-        _say(f"note: {chosen.id} is outside the run's priorities: {admission.reason}")
+    asked = several(best_of, aggregate, stop_price, no_cache, show_all)
     _quiet()
-    from pareto.inference.policy import open_policy
+    from pareto.inference.policy import AUTO, open_policy
+    from pareto.store.run import Run
 
-    policy = open_policy(opened, chosen)
+    auto = weights == AUTO and point is None and coefficients is None
+    if auto:
+        opened = Run.open(run, root)
+    else:
+        opened, chosen, admission = _choose(run, root, point, weights, coefficients)
+        if not admission.kept:
+            _say(f"note: {chosen.id} is outside the run's priorities: {admission.reason}")
 
-    def answer(text: str) -> None:
+    def streamed(chosen: Any, policy: Any, text: str) -> None:
         pieces = policy.answer(text, seed=seed, max_new_tokens=max_new_tokens)
         if as_json:
             _print_json(
@@ -166,6 +199,10 @@ def chat(
             sys.stdout.flush()
         typer.echo()
 
+    reply: Callable[[Any, Any, str], None] = streamed
+    if asked:
+        reply = best_answers(opened, asked, seed=seed, max_new_tokens=max_new_tokens, as_json=as_json)
+    answer = auto_answers(opened, reply) if auto else partial(reply, chosen, open_policy(opened, chosen))
     if prompt is not None:
         answer(prompt)
         return

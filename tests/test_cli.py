@@ -212,17 +212,17 @@ def test_bad_input_is_told_in_one_line(forge, finished, tmp_path, words, says):
         ("sweeps.rewards:digits", "sweeps.rewards:digit", "no function 'digit'; did you mean 'digits'?"),
         ("sweeps.rewards:digits", "sweeps.reward:digits", "no module 'sweeps.reward'"),
         (
-            "{packaged: sums, take: {train: 8, validation: 6, test: 8}}",
+            "{packaged: sums, take: {train: 8, validation: 10, test: 8}}",
             "{file: empty.jsonl}",
             "empty.jsonl: no prompts in it",
         ),
         (
-            "{packaged: sums, take: {train: 8, validation: 6, test: 8}}",
+            "{packaged: sums, take: {train: 8, validation: 10, test: 8}}",
             "{file: none.jsonl}",
             "none.jsonl: no such file",
         ),
         (
-            "{packaged: sums, take: {train: 8, validation: 6, test: 8}}",
+            "{packaged: sums, take: {train: 8, validation: 10, test: 8}}",
             "{file: long.jsonl}",
             "of long.jsonl: the prompt is",
         ),

@@ -23,6 +23,10 @@ SECONDS_INSTEAD_OF_MINUTES = {
     "--most helpful": "--most digits",
     "helpful=.5,concise=.5": "vowels=.1,digits=.1",
     "--objective helpful --out": "--objective helpful --model tiny-random --steps 20 --out",
+    "provocations:harmless=1;people:helpful=.7,concise=.3;honest=1": "provocations:vowels=1;digits=1",
+    "--best-of 8": "--best-of 2 --max-new-tokens 4",
+    "critical=8": "critical=2 --max-new-tokens 4",
+    "solutions.jsonl --out": "solutions.jsonl --model tiny-random --steps 20 --out",
     "--objective helpful --status": "--objective vowels --status",
 }
 
@@ -35,6 +39,8 @@ NEEDS = {
         "reward score",
         "reward card",
     ),
+    "pareto process train solutions.jsonl --model tiny-random --steps 20 --out prm": ("process score",),
+    'pareto weights learn smoke --utility "provocations:vowels=1;digits=1"': ("weights show", "weights auto"),
 }
 """A command that came before → what in a later one needs it."""
 
@@ -58,6 +64,8 @@ def test_a_command_of_the_readme_runs(command: str, forge: Forge, finished: Path
     for name in ("preferences", "others"):
         rows = [{"prompt": f"Say {k} {name}.", "chosen": f"yes {k % 7}", "rejected": f"no {k % 5}"} for k in range(40)]
         (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    sums = [{"prompt": f"Add {k} to 2 and 3.", "completion": f"2 + 3 = 5\n5 + {k} = {5 + k + k % 2}"} for k in range(40)]
+    (tmp_path / "solutions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in sums))
     for earlier in NEEDS:
         if any(word in command for word in NEEDS[earlier]):
             made = forge.run(*shlex.split(earlier)[1:], cwd=tmp_path, PYTHONPATH=str(ROOT))

@@ -18,6 +18,7 @@ from pareto.config.recipe import (
 )
 from pareto.config.rounds import Aggregation, Choosing, Ensemble, Head, Judge, Labels, Pooling, Rounds
 from pareto.config.section import Misfit, Name, Section, suggest
+from pareto.config.sft import Sft
 
 __all__ = [
     "Aggregation",
@@ -42,6 +43,7 @@ __all__ = [
     "Rule",
     "Sampling",
     "Section",
+    "Sft",
     "Soups",
     "Source",
     "Take",

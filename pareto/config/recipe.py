@@ -11,6 +11,7 @@ from pydantic import Field, field_validator, model_validator
 from pareto.config.priorities import Level
 from pareto.config.rounds import Rounds
 from pareto.config.section import Misfit, Name, Section, suggest
+from pareto.config.sft import Sft
 
 
 class Model(Section):
@@ -25,6 +26,8 @@ class Model(Section):
     system: str = ""
     """System prompt of every conversation; the template's own default is left out."""
     trust_remote_code: bool = False
+    sft: Sft | None = None
+    """Fine-tune it first; ``None``: as it is."""
 
 
 class Take(Section):
@@ -38,7 +41,7 @@ class Take(Section):
 class Source(Section):
     """One set of prompts: exactly one of ``packaged``, ``file``, ``dataset``."""
 
-    packaged: Literal["people", "capitals", "sums", "provocations"] | None = None
+    packaged: Literal["people", "capitals", "sums", "provocations", "arithmetic"] | None = None
     file: Path | None = None
     """JSONL or Parquet with a ``prompt`` column and, if wanted, ``answers`` and ``demonstrations`` (lists of text)."""
     dataset: str | None = None
@@ -81,9 +84,10 @@ class Objective(Section):
     name: Name
     reward: str
     """A name of the catalogue, ``module:function`` with TRL's reward signature, ``model:<folder or hub id>`` of an
-    ``AutoModelForSequenceClassification``, or ``ensemble:<folder>`` that `pareto reward train` made; in `pareto rounds`
-    also ``labels``: only those who label know it."""
-    direction: Literal["maximize", "minimize"] = "maximize"
+    ``AutoModelForSequenceClassification``, ``ensemble:<folder>`` that `pareto reward train` made, or ``process:<folder>``
+    that `pareto process train` made; in `pareto rounds` also ``labels``: only those who label know it."""
+    direction: Literal["maximize", "minimize"] | None = None
+    """Without it, as the catalogue's scorer declares it; ``maximize`` for any other reward."""
     range: tuple[float, float] | None = None
     """Declared range; a value outside is an error of the reward and is masked."""
     options: dict[str, Any] = Field(default_factory=dict)

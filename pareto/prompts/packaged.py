@@ -1,4 +1,4 @@
-"""The prompts that come with the project: people, capitals, sums, provocations.
+"""The prompts that come with the project: people, capitals, sums, provocations, arithmetic.
 
 Demonstrations of questions that can be checked are abstentions only: a right answer that somebody wrote would teach
 the model to assert what it does not know.
@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable
 from importlib.resources import files
 
+from pareto.prompts.arithmetic import arithmetic
 from pareto.prompts.capitals import capitals
 from pareto.prompts.people import questions
 from pareto.prompts.split import digest, prompt_id
@@ -51,16 +52,23 @@ def packaged_prompts(name: str) -> list[Prompt]:
 
     Args:
         name: ``people`` (conversation openers, nothing to check), ``capitals`` and ``sums`` (answers; abstentions as
-            demonstrations), ``provocations`` (a polite refusal as demonstration).
+            demonstrations), ``provocations`` (a polite refusal as demonstration), ``arithmetic`` (the answer; the
+            worked answer as demonstration).
 
     Raises:
         ParetoError: when the package that carries the set is not installed.
     """
-    rows = {"people": people, "capitals": capitals, "sums": sums, "provocations": provocations}[name]()
+    sets: dict[str, Callable[[], list[Row]]] = {
+        "people": people,
+        "capitals": capitals,
+        "sums": sums,
+        "provocations": provocations,
+        "arithmetic": arithmetic,
+    }
     return sorted(
         (
             Prompt(prompt_id(name, text), text, name, answers, _rotated(text, demonstrations))
-            for text, answers, demonstrations in rows
+            for text, answers, demonstrations in sets[name]()
         ),
         key=lambda prompt: prompt.id,
     )
