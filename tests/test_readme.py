@@ -64,7 +64,9 @@ def test_a_command_of_the_readme_runs(command: str, forge: Forge, finished: Path
     for name in ("preferences", "others"):
         rows = [{"prompt": f"Say {k} {name}.", "chosen": f"yes {k % 7}", "rejected": f"no {k % 5}"} for k in range(40)]
         (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    sums = [{"prompt": f"Add {k} to 2 and 3.", "completion": f"2 + 3 = 5\n5 + {k} = {5 + k + k % 2}"} for k in range(40)]
+    sums = [
+        {"prompt": f"Add {k} to 2 and 3.", "completion": f"2 + 3 = 5\n5 + {k} = {5 + k + k % 2}"} for k in range(40)
+    ]
     (tmp_path / "solutions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in sums))
     for earlier in NEEDS:
         if any(word in command for word in NEEDS[earlier]):

@@ -84,8 +84,9 @@ class Objective(Section):
     name: Name
     reward: str
     """A name of the catalogue, ``module:function`` with TRL's reward signature, ``model:<folder or hub id>`` of an
-    ``AutoModelForSequenceClassification``, ``ensemble:<folder>`` that `pareto reward train` made, or ``process:<folder>``
-    that `pareto process train` made; in `pareto rounds` also ``labels``: only those who label know it."""
+    ``AutoModelForSequenceClassification``, ``ensemble:<folder>`` that `pareto reward train` made, or
+    ``process:<folder>`` that `pareto process train` made; in `pareto rounds` also ``labels``: only those who label
+    know it."""
     direction: Literal["maximize", "minimize"] | None = None
     """Without it, as the catalogue's scorer declares it; ``maximize`` for any other reward."""
     range: tuple[float, float] | None = None
