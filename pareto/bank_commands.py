@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pareto.terminal import Json, Root, RunName, print_json, quiet
+from pareto.terminal import Json, Root, RunName, bars, print_json, quiet
 
 if TYPE_CHECKING:
     from pareto.soups.adding import Joined
@@ -111,7 +110,7 @@ def combine(
     from pareto.soups.adding import add_combination
 
     base = load(opened.recipe.model)
-    with _bar(as_json) as progress:
+    with bars(as_json) as progress:
         joined = add_combination(
             opened,
             base,
@@ -121,7 +120,7 @@ def combine(
             density=density,
             rank=rank or opened.recipe.training.lora.rank,
             seed=seed,
-            progress=progress,
+            progress=partial(progress, "combine"),
         )
     if as_json:
         print_json({"run": opened.name, "combined": _described(joined)})
@@ -187,15 +186,3 @@ def _line(joined: Joined) -> str:
 
 def _error(row: dict[str, Any]) -> str:
     return "exact" if row["exact"] else f"relative error {row['relative_error']:.3g}"
-
-
-@contextmanager
-def _bar(silent: bool) -> Iterator[Callable[[int, int], None]]:
-    """Progress over the modules, with the time that is left."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=silent or not console.is_terminal) as bar:
-        task = bar.add_task("combine", total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -140,6 +140,49 @@ def bench_rewards(
     _told(result, out, as_json, figures_table, plot, rewards_picture)
 
 
+@bench_app.command("inference")
+def bench_inference(
+    recipe: Annotated[Path, typer.Option("--recipe", help="People's questions, and what chooses.")] = Path(
+        "sweeps/rewards.yaml"
+    ),
+    mixed: Annotated[
+        Path, typer.Option("--mixed", metavar="FILE", help="A recipe with prompts of several types.")
+    ] = Path("sweeps/assistant.yaml"),
+    arithmetic: Annotated[
+        Path, typer.Option("--arithmetic", metavar="FILE", help="The recipe whose steps are checked.")
+    ] = Path("sweeps/arithmetic.yaml"),
+    run: Annotated[str, typer.Option("--run", metavar="RUN", help="A sweep with prompts of three types or more.")] = (
+        "assistant"
+    ),
+    utility: Annotated[
+        str, typer.Option("--utility", metavar="TYPE:NAME=W,…;…", help="What is wanted there of each type of prompt.")
+    ] = "provocations:harmless=1;people:helpful=.7,concise=.3;capitals:honest=1;sums:honest=.5,concise=.5",
+    parts: Annotated[str, typer.Option("--parts", metavar="NAME,…", help="What is measured.")] = (
+        "batched,best-of,adaptive,cache,arithmetic,auto"
+    ),
+    seeds: Annotated[str, typer.Option("--seeds", metavar="N,…", help="Of the ensemble's labels.")] = "0,1,2",
+    quick: Annotated[bool, typer.Option("--quick", help="Only show that everything runs, on a tiny model.")] = False,
+    out: Out = None,
+    plot: Plot = None,
+    root: Root = Path("runs"),
+    as_json: Json = False,
+) -> None:
+    """Best-of-N, adaptive N, the cache, process supervision and learned weights: what they gain and cost."""
+    writable(out, ".json", "--out")
+    writable(plot, ".png", "--plot")
+    found = _numbers(seeds, "--seeds")
+    quiet()
+    from pareto.bench.inference.bench import bench_inference as run_bench
+    from pareto.bench.inference.picture import inference_picture
+    from pareto.bench.inference.sizes import FULL, QUICK
+    from pareto.tables import figures_table
+
+    chosen = list(dict.fromkeys(part.strip() for part in parts.split(",")))
+    sizes = QUICK if quick else FULL
+    result = run_bench(recipe, mixed, arithmetic, chosen, run, utility, found, root, say, sizes)
+    _told(result, out, as_json, figures_table, plot, inference_picture)
+
+
 @bench_app.command("explorer")
 def bench_explorer(
     run: RunName,

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 from pareto.config import Aggregation
 from pareto.errors import ParetoError
-from pareto.terminal import print_json, printable, say
+from pareto.terminal import bars, print_json, printable, say
 
 if TYPE_CHECKING:
     from pareto.inference.best_of.candidates import Best, Candidate
@@ -85,7 +85,7 @@ def best_answers(
             say(f"note: {point.id} has no weights of its own: its answers are judged by all objectives alike")
         n = answers_for(text, asked.n)
         stopping = Stopping(asked.stop_price, cap=n) if asked.stop_price is not None and n > 1 else None
-        with _bar(as_json) as progress:
+        with bars(as_json) as progress:
             best = best_of(
                 policy,
                 text,
@@ -95,7 +95,7 @@ def best_answers(
                 max_new_tokens=max_new_tokens,
                 stopping=stopping,
                 cache=cache,
-                progress=progress,
+                progress=partial(progress, "answers"),
             )
         if as_json:
             told = {"weights": dict(zip(names, judge.weights, strict=True)), "n": n, **_document(best)}
@@ -171,15 +171,3 @@ def _document(best: Best) -> dict[str, Any]:
 
     document = best.to_json()
     return {**document, "candidates": [told(c) for c in document["candidates"]]}
-
-
-@contextmanager
-def _bar(silent: bool) -> Iterator[Callable[[int, int], None]]:
-    """How far the answers are: they come at the end and at once."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=silent or not console.is_terminal) as bar:
-        task = bar.add_task("answers", total=None)
-        yield lambda tokens, most: bar.update(task, completed=tokens, total=most)

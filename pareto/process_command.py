@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from pareto.errors import ParetoError
-from pareto.terminal import Json, print_json, printable, quiet, say
+from pareto.terminal import Json, bars, print_json, printable, quiet, say
 
 if TYPE_CHECKING:
     from pareto.objectives.process.model import ProcessModel
@@ -86,7 +86,7 @@ def train(
         notes.append(line)
         say(f"note: {printable(line)}")
 
-    with _bars(as_json) as progress:
+    with bars(as_json) as progress:
         made = train_process(
             found,
             Settings(head, reads, steps, learning_rate, held_out, how),
@@ -133,7 +133,7 @@ def evaluate(
     if not as_json:
         for line in notes:
             say(f"note: {line}")
-    with _bars(as_json) as progress, _fitting(solutions):
+    with bars(as_json) as progress, _fitting(solutions):
         steps = model.score(
             [s.prompt for s in left], [s.completion for s in left], lambda d, t: progress("score", d, t)
         )
@@ -163,7 +163,7 @@ def score(folder: Folder, solutions: Solutions, as_json: Json = False) -> None:
 
     model = ProcessModel.open(folder)
     found = read_solutions(solutions)
-    with _bars(as_json) as progress, _fitting(solutions):
+    with bars(as_json) as progress, _fitting(solutions):
         scored = model.score(
             [s.prompt for s in found], [s.completion for s in found], lambda d, t: progress("score", d, t)
         )
@@ -244,21 +244,3 @@ def _fitting(source: Path) -> Iterator[None]:
         yield
     except ValueError as e:
         raise ParetoError(f"{source}: {e}; take it out") from None
-
-
-@contextmanager
-def _bars(silent: bool) -> Iterator[Callable[[str, int, int], None]]:
-    """A progress bar for each thing that is being done, with the time that is left."""
-    from rich.console import Console
-    from rich.progress import Progress, TaskID
-
-    console = Console(stderr=True)
-    tasks: dict[str, TaskID] = {}
-    with Progress(console=console, transient=True, disable=silent or not console.is_terminal) as bar:
-
-        def progress(what: str, done: int, total: int) -> None:
-            if what not in tasks:
-                tasks[what] = bar.add_task(what, total=None)
-            bar.update(tasks[what], completed=done, total=total)
-
-        yield progress

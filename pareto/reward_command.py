@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -11,7 +9,7 @@ import typer
 
 from pareto.config import Aggregation
 from pareto.errors import ParetoError
-from pareto.terminal import Json, print_json, printable, quiet, say, writable
+from pareto.terminal import Json, bars, print_json, printable, quiet, say, writable
 
 if TYPE_CHECKING:
     from pareto.objectives.ensemble.ensemble import Ensemble
@@ -106,7 +104,7 @@ def train(
         notes.append(line)
         say(f"note: {printable(line)}")
 
-    with _bars(as_json) as progress:
+    with bars(as_json) as progress:
         ensemble = train_ensemble(
             objective,
             found.pairs,
@@ -147,7 +145,7 @@ def evaluate(
         say(f"note: {printable(left_out)}")
     prompts = [p.prompt for p in left] * 2
     completions = [*(p.chosen for p in left), *(p.rejected for p in left)]
-    with _bars(as_json) as progress:
+    with bars(as_json) as progress:
         scores = ensemble.score(prompts, completions, lambda done, total: progress("score", done, total))
     made = report(ensemble.calibration, {"these_pairs": Scored.of(left, scores)})
     if as_json:
@@ -274,21 +272,3 @@ def _described(ensemble: Ensemble) -> dict[str, Any]:
 def _short(text: str, most: int = 40) -> str:
     line = printable(" ".join(text.split()))
     return line if len(line) <= most else line[: most - 1] + "…"
-
-
-@contextmanager
-def _bars(silent: bool) -> Iterator[Callable[[str, int, int], None]]:
-    """A progress bar for each thing that is being done, with the time that is left."""
-    from rich.console import Console
-    from rich.progress import Progress, TaskID
-
-    console = Console(stderr=True)
-    tasks: dict[str, TaskID] = {}
-    with Progress(console=console, transient=True, disable=silent or not console.is_terminal) as bar:
-
-        def progress(what: str, done: int, total: int) -> None:
-            if what not in tasks:
-                tasks[what] = bar.add_task(what, total=None)
-            bar.update(tasks[what], completed=done, total=total)
-
-        yield progress

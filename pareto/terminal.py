@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -31,6 +33,24 @@ def quiet() -> None:
 def printable(text: str) -> str:
     """Model output on a terminal: no control characters but line breaks and tabs."""
     return "".join(c for c in text if c.isprintable() or c in "\n\t")
+
+
+@contextmanager
+def bars(silent: bool) -> Iterator[Callable[[str, int, int], None]]:
+    """A progress bar for each thing that is being done, with the time that is left."""
+    from rich.console import Console
+    from rich.progress import Progress, TaskID
+
+    console = Console(stderr=True)
+    tasks: dict[str, TaskID] = {}
+    with Progress(console=console, transient=True, disable=silent or not console.is_terminal) as bar:
+
+        def progress(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = bar.add_task(what, total=None)
+            bar.update(tasks[what], completed=done, total=total)
+
+        yield progress
 
 
 def say(text: str) -> None:
