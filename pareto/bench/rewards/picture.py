@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pareto.bench.panels import Panel, draw_panels
 from pareto.bench.rewards.bench import CHOSEN
-from pareto.front.looks import GRID, INK, MUTED, PALETTE
+from pareto.front.looks import MUTED, PALETTE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,32 +22,11 @@ GROUNDS = {
     "biased alike": "control, all annotators like length",
     CHOSEN: "weight decay chosen by cross-validation",
 }
-Panel = tuple[str, str, str, Callable[["Axes"], None]]
-"""Title, names of the axes, and what draws it."""
 
 
 def rewards_picture(result: dict[str, Any], path: Path) -> None:
     """Draw what there is of the parts, as a PNG file."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    panels = [*_over_optimisation(result), *_trust(result), *_labels(result)]
-    columns = min(2, len(panels)) or 1
-    rows = -(-len(panels) // columns) or 1
-    figure = Figure(figsize=(5.2 * columns, 3.6 * rows), dpi=150, facecolor="white", layout="constrained")
-    FigureCanvasAgg(figure)
-    for axes in figure.subplots(rows, columns, squeeze=False).flat[len(panels) :]:
-        axes.set_visible(False)
-    for axes, (title, x, y, draw) in zip(figure.axes, panels, strict=False):
-        draw(axes)
-        axes.set_title(title, loc="left", fontsize=10, color=INK)
-        axes.set_xlabel(x, fontsize=9, color=MUTED)
-        axes.set_ylabel(y, fontsize=9, color=MUTED)
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.spines[["left", "bottom"]].set_color(GRID)
-        axes.tick_params(length=0, labelsize=8, labelcolor=MUTED)
-        axes.legend(frameon=False, fontsize=8, labelcolor=INK)
-    figure.savefig(path)
+    draw_panels([*_over_optimisation(result), *_trust(result), *_labels(result)], path)
 
 
 def _over_optimisation(result: dict[str, Any]) -> list[Panel]:

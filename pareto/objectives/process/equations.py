@@ -21,6 +21,7 @@ _TOKEN = re.compile(
   | (?P<number>\.?[0-9]+(?:[.,:][0-9]+)*)
   | (?P<percent>\\?%|\bpercent\b)
   | (?P<gone><<|>>)
+  | (?P<margin>(?m:^)[^\S\n]*(?:\|(?!\|)|\((?:[a-h]|[iv]{{1,4}})\)(?=\s+[^\s=+*/×÷−-]))|\|(?=\s*(?m:$)))
   | (?P<unclear>[!=<>≠≈≤≥~]=|=>|->|[<>≠≈≤≥~|√±→]|!(?=\s*[-=+*/^)0-9])|\\(?:approx|neq?|leq?|geq?|sqrt|pm|sim)\b)
   | (?P<equals>=|\b(?:equals|is\ equal\ to|is|are|makes|gives)\b)
   | (?P<power>\^|(?<=[0-9)])\*\*(?=[0-9(-])|(?<=[0-9)]\ )\*\*(?=\ [0-9(-]))
@@ -103,7 +104,7 @@ class _Reader:
         end = 0
         for match in _TOKEN.finditer(self._text):
             kind = str(match.lastgroup)
-            if kind in ("space", "skip"):
+            if kind in ("space", "skip", "margin"):
                 continue
             yield from self._take(kind, match, adjacent=end == match.start())
             end = match.end()
