@@ -94,6 +94,13 @@ def weights(names: Sequence[str]) -> dict[str, float]:
     return {name: value / total if total else 1 / len(values) for name, value in values.items()}
 
 
+def put_weights(names: Sequence[str], weights: Mapping[str, float]) -> None:
+    """Move the sliders to weights, the largest to its end; before they are drawn."""
+    top = max(weights.values())
+    for name in names:
+        st.session_state[f"w_{name}"] = round(STEPS * weights.get(name, 0.0) / top)
+
+
 def weights_policy(data: Data) -> Policy:
     """The soup of the weights. Needs ``data.outlook``."""
     assert data.outlook is not None

@@ -24,10 +24,13 @@ from pareto.records import Prompt
 from pareto.store.run import Run
 
 if TYPE_CHECKING:
+    from app.live.choosing import Choice
     from app.live.voices import Job, Voice, Voices
 
 WAITING = 8
 """Jobs in the queue at most."""
+SCORING = threading.Lock()
+"""Held by whoever scores or encodes: all share the sentence encoder, whose tokenizer serves one thread at a time."""
 
 
 class Engine:
@@ -45,7 +48,15 @@ class Engine:
         self._changed = threading.Condition()
         threading.Thread(target=self._work, name=f"engine of {run.name}", daemon=True).start()
 
-    def ask(self, session: str, prompt: Prompt, voices: Sequence[Voice], seed: int, length: int) -> Job:
+    def ask(
+        self,
+        session: str,
+        prompt: Prompt,
+        voices: Sequence[Voice],
+        seed: int,
+        length: int,
+        choice: Choice | None = None,
+    ) -> Job:
         """Queue a session's question in the place of the one before.
 
         Args:
@@ -54,13 +65,14 @@ class Engine:
             voices: who answers.
             seed: of the random numbers, the same for all voices.
             length: of an answer, in tokens, at most.
+            choice: how the first voice's answer is chosen among several; ``None``: it has one.
 
         Raises:
             ParetoError: too many people wait.
         """
         from app.live.voices import Job
 
-        job = Job(prompt, tuple(voices), seed, length)
+        job = Job(prompt, tuple(voices), seed, length, choice)
         with self._changed:
             if session in self._of:
                 self._drop(self._of[session])
@@ -117,11 +129,13 @@ class Engine:
     def _answer(self, job: Job) -> None:
         try:
             self._load()
-            for state, part in (("running", self._voices.speak), ("measuring", self._voices.measure)):
-                if job.unwanted:
-                    break
-                job.state = state  # type: ignore[assignment]
-                part(job)
+            if not job.unwanted:
+                job.state = "running"
+                self._voices.speak(job)
+            if not job.unwanted:
+                job.state = "measuring"
+                with SCORING:
+                    self._voices.measure(job)
             job.state = "stopped" if job.unwanted else "done"
         except ParetoError as e:
             job.error, job.state = str(e), "failed"

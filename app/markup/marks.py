@@ -6,8 +6,13 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
+from typing import TYPE_CHECKING
 
 from app.looks import Look, clip, glyph
+from app.markup.steps import legend, stepped
+
+if TYPE_CHECKING:
+    from app.live.steps import Verdict
 
 
 @dataclass(frozen=True)
@@ -146,18 +151,20 @@ class Answer:
     """More is to come."""
     note: str = ""
     """Quiet line beneath, such as that it was stopped."""
+    steps: Sequence[Verdict] = ()
+    """What is known of its steps."""
 
 
 def answers(shown: Sequence[Answer]) -> str:
     """Answers side by side, or one above the other where it is narrow; their text is text."""
     columns = "".join(
         f"<section class='voice'><h4>{escape(a.title)}</h4><p class='mute small'>{escape(a.label)}</p>"
-        f"<p class='answer'>{escape(a.text)}{'<i class=caret></i>' if a.open else ''}</p>"
+        f"<p class='answer'>{stepped(a.text, a.steps)}{'<i class=caret></i>' if a.open else ''}</p>"
         + (f"<p class='mute small'>{escape(a.note)}</p>" if a.note else "")
         + "</section>"
         for a in shown
     )
-    return f"<div class='voices'>{columns}</div>"
+    return f"<div class='voices'>{columns}</div>{legend([a.steps for a in shown])}"
 
 
 def said(prompt: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import partial
 
 import numpy as np
@@ -11,10 +10,10 @@ import streamlit as st
 from app import data as run_data
 from app import looks, place, ternary
 from app.data import Data, Row
-from app.markup import marks
+from app.markup import candidates, marks, steps
 from app.notices import notice, told
 from app.theme import look
-from app.views import explore_answers, explore_outcome
+from app.views import explore_answers, explore_auto, explore_outcome
 from pareto.soups.members import members
 from pareto.store.run import Run
 
@@ -38,13 +37,15 @@ def page(run: Run) -> None:
         )
         return
     colours = look()
-    st.html(marks.css(colours) + looks.objective_css(found.names, colours) + STYLE)
+    pieces = marks.css(colours) + steps.css(colours) + candidates.css(colours)
+    st.html(pieces + looks.objective_css(found.names, colours) + STYLE)
     _live(found)
 
 
 @st.fragment(key="explore_live")
 @told
 def _live(found: Data) -> None:
+    explore_auto.settle(found)
     colours = look()
     policy, pinned = place.policy(found), place.pinned(found)
     assert policy is not None  # there is an outlook
@@ -74,11 +75,12 @@ def _weights(found: Data, policy: place.Policy) -> None:
     pieces = [marks.mix_bar(weights, colours)]
     if not any(place.sliders(names).values()):
         pieces.append(marks.line("Everything at zero: all count the same."))
-    if policy.spec:
+    if policy.spec and not explore_auto.standing(found):
         pieces.append(
             marks.line(f"Shown is {policy.label}, not the sliders' mix; move one to come back to it.", "rules")
         )
     st.html("".join([*pieces, marks.coefficients(policy.coefficients)]))
+    explore_auto.toggle(found)
     st.selectbox(
         "Measured points", _measured(found), index=None, key="measured", placeholder="Measured points…",
         label_visibility="collapsed", on_change=_measured_chosen, args=(found,),
@@ -105,14 +107,8 @@ def _moved(found: Data) -> None:
     explore_answers.again(found)
 
 
-def _set(found: Data, weights: Mapping[str, float]) -> None:
-    top = max(weights.values())
-    for name in found.names:
-        st.session_state[f"w_{name}"] = round(place.STEPS * weights.get(name, 0.0) / top)
-
-
 def _to_pad(found: Data, weights: list[float]) -> None:
-    _set(found, dict(zip(found.names, weights, strict=True)))
+    place.put_weights(found.names, dict(zip(found.names, weights, strict=True)))
     _moved(found)
 
 
@@ -122,7 +118,7 @@ def _preset(found: Data) -> None:
     if asked == KNEE:
         _show(found, knee(found))
     elif asked:
-        _set(found, dict.fromkeys(found.names, 1.0) if asked == EQUAL else {asked: 1.0})
+        place.put_weights(found.names, dict.fromkeys(found.names, 1.0) if asked == EQUAL else {asked: 1.0})
         _moved(found)
 
 
@@ -138,7 +134,7 @@ def _show(found: Data, row: Row | None) -> None:
     if row is None:
         return
     if row["weights"]:
-        _set(found, row["weights"])
+        place.put_weights(found.names, row["weights"])
     place.put("policy", row["id"])
     explore_answers.again(found)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import streamlit as st
@@ -13,6 +14,7 @@ from app.looks import Look
 from app.markup import marks
 from app.place import Policy, mix_spec
 from app.theme import look
+from app.views import explore_auto, explore_candidates
 from pareto.errors import ParetoError
 from pareto.records import Prompt
 from pareto.store.run import Run
@@ -52,6 +54,8 @@ def _pace(found: Data, policy: Policy, pinned: Policy | None) -> float | None:
 
 
 def _body(found: Data, policy: Policy, pinned: Policy | None, every: float | None) -> None:
+    if explore_auto.wanted():
+        st.rerun()  # the whole page: who answers is not known yet
     if _pace(found, policy, pinned) != every:
         st.rerun()  # begins to poll, ends it, or does it at another pace
     colours, live, job = look(), engine(found.run), _job(found)
@@ -79,9 +83,11 @@ def _body(found: Data, policy: Policy, pinned: Policy | None, every: float | Non
 
 def _answers(live: Engine, job: Job, policy: Policy, colours: Look) -> None:
     shown = [
-        marks.Answer(v.title, v.label, s.text, job.state == "running" and not s.ended, _note(job, s))
+        marks.Answer(v.title, v.label, s.text, job.state == "running" and not s.ended, _note(job, s), s.steps)
         for v, s in zip(job.voices, job.spoken, strict=True)
     ]
+    if chosen := explore_candidates.note(job):
+        shown[0] = replace(shown[0], note=f"{chosen} {shown[0].note}".strip())
     st.html(marks.said(job.prompt.text) + marks.answers(shown))
     state = _standing(live, job, policy)
     if state:
@@ -96,6 +102,7 @@ def _answers(live: Engine, job: Job, policy: Policy, colours: Look) -> None:
                 [v.title for v in job.voices], [s.scores for s in job.spoken], recipe.names, gold, colours
             )
         )
+    explore_candidates.table(job, live.run.recipe.names, colours)
 
 
 def _note(job: Job, spoken: Spoken) -> str:
@@ -123,16 +130,17 @@ def _standing(live: Engine, job: Job, policy: Policy) -> str:
 
 def _asking(found: Data) -> None:
     """The field, examples and settings. The field is never disabled: a disabled one in focus swallows Esc."""
-    st.chat_input("Ask anything, then move a slider", key="ask", on_submit=_asked, args=(found.run,))
+    st.chat_input("Ask anything, then move a slider", key="ask", on_submit=_asked, args=(found,))
     with st.container(horizontal=True, vertical_alignment="center", key="explore_asking"):
         st.selectbox(
             "A prompt of the run", _examples(found.run), index=None, key="example",
             placeholder="Or one of the run's prompts", label_visibility="collapsed", on_change=_picked,
-            args=(found.run,),
+            args=(found,),
         )  # fmt: skip
         with st.popover("Settings", icon=":material/tune:", key="explore_settings"):
             st.number_input("Seed", 0, 2**31 - 1, 0, key="seed", help="The same numbers for every voice")
             st.slider("Longest answer, tokens", 8, 128, max(8, min(128, _length(found))), 8, key="length")
+            explore_candidates.setting()
             st.toggle("Answer again when I move", True, key="again")
 
 
@@ -140,14 +148,19 @@ def _length(found: Data) -> int:
     return -(-found.run.recipe.sampling.max_new_tokens // 8) * 8
 
 
-def _asked(run: Run) -> None:
+def _asked(found: Data) -> None:
     if text := (st.session_state["ask"] or "").strip():
-        _want(_prompts(str(run.path)).get(text) or Prompt("asked", text, "asked"))
+        _ask_anew(_prompts(str(found.run.path)).get(text) or Prompt("asked", text, "asked"))
 
 
-def _picked(run: Run) -> None:
+def _picked(found: Data) -> None:
     if text := st.session_state["example"]:
-        _want(_prompts(str(run.path))[text])
+        _ask_anew(_prompts(str(found.run.path))[text])
+
+
+def _ask_anew(prompt: Prompt) -> None:
+    explore_auto.want(prompt.text)
+    _want(prompt)
 
 
 def _want(prompt: Prompt) -> None:
@@ -165,7 +178,7 @@ def _ask(live: Engine, found: Data, policy: Policy, pinned: Policy | None, promp
     seed, length = int(st.session_state.get("seed", 0)), int(st.session_state.get("length", _length(found)))
     st.session_state[NOTE] = None
     try:
-        job = live.ask(session, prompt, voices, seed, length)
+        job = live.ask(session, prompt, voices, seed, length, explore_candidates.choice(found, policy))
     except ParetoError as e:
         st.session_state[NOTE] = str(e)
         return

@@ -9,7 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import streamlit as st
 from explorer import CHROMIUM, WIDE, served, settled
+from exploring import script
+from streamlit.testing.v1 import AppTest
+
+from pareto.store.run import Run
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, ConsoleMessage, Page
@@ -34,6 +39,22 @@ def smoke_root(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     root = tmp_path_factory.mktemp("explored") / "runs"
     shutil.copytree(finished / "smoke", root / "smoke")
     return root
+
+
+@pytest.fixture
+def run(finished: Path, tmp_path: Path) -> Iterator[Run]:
+    """A smoke sweep of its own."""
+    shutil.copytree(finished / "smoke", tmp_path / "smoke")
+    yield Run.open(tmp_path / "smoke")
+    st.cache_resource.clear()  # ends the engine
+
+
+@pytest.fixture
+def app(run: Run) -> AppTest:
+    """Explore on it, without a browser."""
+    app = AppTest.from_function(script, args=(str(run.path),), default_timeout=60).run()
+    assert not app.exception
+    return app
 
 
 @pytest.fixture(scope="session")

@@ -2,54 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
-import time
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
-import streamlit as st
+from exploring import answered, script, shown
 from streamlit.testing.v1 import AppTest
 
 from app import exchange
 from app.views import explore
 from pareto.soups.outlook import Outlook
 from pareto.store.run import Run
-
-
-def script(path: str) -> None:
-    """The page alone, as ``main`` draws it."""
-    from app.views import explore
-    from pareto.store.run import Run
-
-    explore.page(Run.open(path))
-
-
-@pytest.fixture
-def run(finished: Path, tmp_path: Path) -> Iterator[Run]:
-    shutil.copytree(finished / "smoke", tmp_path / "smoke")
-    yield Run.open(tmp_path / "smoke")
-    st.cache_resource.clear()  # ends the engine
-
-
-@pytest.fixture
-def app(run: Run) -> AppTest:
-    app = AppTest.from_function(script, args=(str(run.path),), default_timeout=60).run()
-    assert not app.exception
-    return app
-
-
-def shown(app: AppTest) -> str:
-    return "".join(e.proto.body for e in app.get("html"))
-
-
-def answered(app: AppTest) -> AppTest:
-    until = time.monotonic() + 60
-    while app.session_state["explore_job"][1].busy:
-        assert time.monotonic() < until
-        time.sleep(0.05)
-        app.run()
-    return app.run()
 
 
 def test_a_slider_changes_the_mix_and_the_prediction(app: AppTest, run: Run) -> None:
