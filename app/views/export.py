@@ -25,7 +25,7 @@ from pareto.errors import ParetoError
 from pareto.export.card import card
 from pareto.frontier import find_point
 from pareto.inference.policy import measured_as
-from pareto.models import PACKAGED, TINY, resolve
+from pareto.models import PACKAGED, TINY, fine_tuned, resolve
 from pareto.records import Point
 from pareto.soups.members import soup_point
 from pareto.store.files import fingerprint
@@ -195,7 +195,8 @@ def _bundle(_run: Run, _point: Point, _admission: Admission, key: str) -> Bundle
 
 def loading(run: Run, folder: str) -> str:
     """Python that loads the adapter onto its base; of a base that transformers does not know by name, the folder."""
-    base = run.recipe.model.base
+    model = run.recipe.model
+    base = str(fine_tuned(model)) if model.sft else model.base
     path, what = _folder(base) if base in (*PACKAGED, TINY) or base.endswith(".gguf") else base, ""
     if base in PACKAGED:
         what = f"  # what `pareto model fetch {base}` prints"

@@ -6,6 +6,8 @@ import json
 
 from pareto.choice.admission import Admission
 from pareto.choice.levels import format_levels
+from pareto.config import Model
+from pareto.models import fine_tuned
 from pareto.records import Point
 from pareto.store.run import Run
 
@@ -26,6 +28,7 @@ def card(run: Run, point: Point, admission: Admission) -> str:
         "",
         f"A LoRA adapter for `{base}`, a point of the Pareto frontier over {', '.join(recipe.names)}.",
         "",
+        *_taught(recipe.model),
         f"- kind: {point.kind}",
         f"- weights: {_numbers(point.weights or {})}",
         f"- coefficients: {_numbers(point.coefficients)}",
@@ -60,6 +63,13 @@ def card(run: Run, point: Point, admission: Admission) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _taught(model: Model) -> list[str]:
+    """That the base is not the plain one, where it is not."""
+    if model.sft is None:
+        return []
+    return [f"That base was fine-tuned first and is `{fine_tuned(model)}` here: the plain one does not fit.", ""]
 
 
 def _priorities(admission: Admission) -> list[str]:

@@ -18,7 +18,7 @@ Tree = int | tuple["Tree", str, "Tree"]
 
 COUNT = 900
 """Problems of the packaged set."""
-STEPS = (2, 4)
+STEPS = (2, 3)
 """Fewest and most operations of a problem there."""
 LARGEST = 999
 WORDINGS = ("Compute {}.", "What is {}?", "Calculate {}.", "Work out {}.", "How much is {}?")
@@ -80,7 +80,7 @@ def problems(seed: int | str, steps: tuple[int, int] = STEPS, *, reserved: bool 
     seen: set[str] = set()
     while True:
         text, tree = _draw(rng, rng.randint(*steps))
-        calculation = written(tree)
+        calculation = "\n".join(map(str, evaluate(tree)))
         if calculation in seen or (int(digest(calculation), 16) % 8 == 0) != reserved:
             continue
         seen.add(calculation)
@@ -165,17 +165,17 @@ def _operand(tree: Tree, sign: str) -> str:
 def _draw(rng: Random, steps: int) -> tuple[str, Tree]:
     """A problem's text and tree, of so many operations."""
     packed = rng.random() < 0.4
-    start: Tree = (rng.randint(2, 9), "*", rng.randint(3, 12)) if packed else rng.randint(4, 60)
+    start: Tree = _product(rng) if packed else rng.randint(4, 40)
     tree, moves = start, list[tuple[str, Tree]]()
     left = steps - packed
     while left:
         value = tree if isinstance(tree, int) else evaluate(tree)[-1].value
         sign = rng.choice("++--*")
-        by: Tree = rng.randint(2, 4) if sign == "*" else rng.randint(2, 60)
+        by: Tree = rng.randint(2, 3) if sign == "*" else rng.randint(2, 25)
         if sign != "*" and left > 1 and rng.random() < 0.4:
-            by = (rng.randint(2, 9), "*", rng.randint(3, 12))
+            by = _product(rng)
         size = by if isinstance(by, int) else evaluate(by)[-1].value
-        if not 1 <= _apply(value, sign, size) <= LARGEST or (sign == "*" and value > 60):
+        if not 1 <= _apply(value, sign, size) <= LARGEST or (sign == "*" and value > 40):
             continue
         tree = (tree, sign, by)
         moves.append((sign, by))
@@ -183,6 +183,10 @@ def _draw(rng: Random, steps: int) -> tuple[str, Tree]:
     if rng.random() < 0.5:
         return rng.choice(WORDINGS).format(written(tree)), tree
     return story(rng, start, moves), tree
+
+
+def _product(rng: Random) -> Tree:
+    return (rng.randint(2, 6), "*", rng.randint(2, 9))
 
 
 def _apply(left: int, sign: str, right: int) -> int:

@@ -29,7 +29,7 @@ from pareto.store.leases import FileLeases
 from pareto.store.tables import read_rollouts, table_ok
 from pareto.sweep import full_disk_told
 from pareto.watch import Clock, Watcher
-from pareto.workbench import Workbench, adder, load_base
+from pareto.workbench import Workbench, adder, load_base, teach
 
 if TYPE_CHECKING:
     from pareto.models import Base
@@ -202,6 +202,7 @@ class _Round:
 
     @cached_property
     def _loaded(self) -> tuple[Base, list[Prompt]]:
+        teach(self.recipe, self.clock)
         with self._phase("load model and prompts"):
             return load_base(self.recipe)
 

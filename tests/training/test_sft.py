@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import torch
 from forge import Forge, smoke_recipe
+from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
 from pareto.config import Model, Sft
 from pareto.errors import ParetoError
@@ -25,6 +26,7 @@ from pareto.rollouts.sampling import log_probabilities
 from pareto.store.files import discard
 from pareto.store.run import Run
 from pareto.training.sft import examples, fine_tune
+from pareto.training.sft_forward import forward
 
 
 @pytest.fixture
@@ -63,6 +65,18 @@ def test_an_example_is_a_whole_conversation_of_which_only_the_answer_is_learnt(t
         learnt = [token for token in row["labels"] if token != -100]
         assert base.tokenizer.decode(learnt) == f"{problem.worked}<|im_end|>"
         assert row["labels"][-len(learnt) :] == row["input_ids"][-len(learnt) :] == learnt
+
+
+def test_the_forward_scores_the_answers_and_nothing_else(tiny: Base) -> None:
+    rows = list(examples(tiny, Sft(examples="arithmetic", steps=1, batch_size=5)))
+    batch = DataCollatorForLanguageModeling(pad_token_id=tiny.tokenizer.pad_token_id)(rows)
+    with torch.no_grad():
+        out = forward(tiny)(tiny.model, **batch)
+    answers = [[token for token in row["labels"] if token != -100] for row in rows]
+    pairs = [(row["input_ids"][: -len(a)], a) for row, a in zip(rows, answers, strict=True)]
+    assert out.log_probs.sum(1).tolist() == pytest.approx(log_probabilities(tiny, pairs), abs=1e-3)
+    assert out.label_mask.sum(1).tolist() == [len(a) for a in answers]
+    assert not out.log_probs[~out.label_mask].any()
 
 
 @pytest.mark.parametrize("rank", [None, 8])
