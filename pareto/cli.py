@@ -23,7 +23,7 @@ from pareto.process_command import process_app
 from pareto.reward_command import reward_app
 from pareto.rounds_command import rounds
 from pareto.study_command import study_run
-from pareto.terminal import Json, Root, RunName
+from pareto.terminal import Json, Root, RunName, check_text
 from pareto.terminal import print_json as _print_json
 from pareto.terminal import printable as _printable
 from pareto.terminal import quiet as _quiet
@@ -168,6 +168,7 @@ def chat(
     as_json: Json = False,
 ) -> None:
     """Talk to the policy at any place of the frontier."""
+    check_text(prompt or "")
     asked = several(best_of, aggregate, stop_price, no_cache, show_all)
     _quiet()
     from pareto.inference.policy import AUTO, open_policy

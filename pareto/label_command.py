@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from collections.abc import Mapping
@@ -52,6 +53,7 @@ def label(
     from pareto.rounds.source import Source
 
     writable(export, ".jsonl", "--export")
+    _check_replaceable(export)
     source = Source.find(run, root)
     person = check_person(person)
     _check_objective(source, objective)
@@ -69,6 +71,19 @@ def label(
         print_json(standing(source))
     else:
         typer.echo(status_text(standing(source)))
+
+
+def _check_replaceable(export: Path | None) -> None:
+    """An export replaces an export and nothing else."""
+    if export is None or not export.exists():
+        return
+    try:
+        with open(export, encoding="utf-8") as file:
+            row = json.loads(file.readline() or "{}")
+    except (OSError, ValueError):
+        row = None
+    if not isinstance(row, dict) or (row and not {"chosen", "who", "time"} <= row.keys()):
+        raise ParetoError(f"--export {export}: is there and is no export of labels; take another name or move it away")
 
 
 def standing(source: Source) -> dict[str, Any]:

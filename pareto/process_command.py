@@ -13,6 +13,7 @@ from pareto.errors import ParetoError
 from pareto.terminal import Json, bars, print_json, printable, quiet, say
 
 if TYPE_CHECKING:
+    from pareto.config import Model
     from pareto.objectives.process.model import ProcessModel
 
 process_app = typer.Typer(
@@ -189,15 +190,11 @@ def score(folder: Folder, solutions: Solutions, as_json: Json = False) -> None:
             typer.echo(f"      {step['right']:.2f}  {_short(step['text'])}{mark}")
 
 
-def _model(recipe: Path | None, base: str | None) -> Any:
-    from pareto.config import Model
-
-    if recipe is None:
-        return Model(base=base or "smollm2-135m-instruct")
+def _model(recipe: Path | None, base: str | None) -> Model:
     from pareto.recipe_file import read_recipe
+    from pareto.training.rewards.options import asked_model
 
-    found = read_recipe(recipe).model
-    return found if base is None else found.model_copy(update={"base": base, "sft": None})
+    return asked_model(read_recipe(recipe) if recipe else None, base)
 
 
 def _described(model: ProcessModel) -> dict[str, Any]:

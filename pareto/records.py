@@ -119,6 +119,8 @@ class Pair:
     """How much the label counts: its strength, or what its age leaves of it."""
     annotator: str = ""
     round: int = 0
+    objective: str = ""
+    """By which it was made, where the label says so."""
 
 
 @dataclass(frozen=True)

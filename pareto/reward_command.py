@@ -9,7 +9,7 @@ import typer
 
 from pareto.config import Aggregation
 from pareto.errors import ParetoError
-from pareto.terminal import Json, bars, print_json, printable, quiet, say, writable
+from pareto.terminal import Json, bars, check_text, print_json, printable, quiet, say, writable
 
 if TYPE_CHECKING:
     from pareto.objectives.ensemble.ensemble import Ensemble
@@ -163,6 +163,7 @@ def score(
     as_json: Json = False,
 ) -> None:
     """What each member gives a completion, and whether they agree enough to be believed."""
+    check_text(prompt, *completion)
     quiet()
     from pareto.objectives.ensemble.ensemble import Ensemble
 

@@ -53,6 +53,15 @@ def bars(silent: bool) -> Iterator[Callable[[str, int, int], None]]:
         yield progress
 
 
+def check_text(*texts: str) -> None:
+    """Refuse text from the command line that is not UTF-8."""
+    for text in texts:
+        try:
+            text.encode()
+        except UnicodeEncodeError as e:
+            raise ParetoError(f"{text!a}: character {e.start + 1} is not UTF-8 text") from None
+
+
 def say(text: str) -> None:
     """One line of what is going on, kept apart from results."""
     typer.echo(text, err=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pareto.terminal import Json, Root, RunName, print_json, printable, quiet, say
+from pareto.terminal import Json, Root, RunName, check_text, print_json, printable, quiet, say
 
 if TYPE_CHECKING:
     from pareto.inference.auto_weights.auto import Auto
@@ -71,6 +71,7 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Tell which weights a prompt gets, and why."""
+    check_text(prompt)
     from pareto.inference.auto_weights.auto import auto_point
     from pareto.store.run import Run
 

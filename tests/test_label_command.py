@@ -156,6 +156,11 @@ def test_import_and_export(root: Path, queue: AnnotationQueue, tmp_path: Path) -
     (row,) = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
     assert (row["chosen"], row["rejected"], row["annotator"]) == ("a", "b", "file:ours.jsonl")
     assert len(queue.labels) == 1
+    call("smoke", "--root", root, "--export", out)  # an export may replace an export
+    with pytest.raises(ParetoError, match="is no export of labels"):
+        call("smoke", "--root", root, "--export", path)
+    assert "the same" not in path.read_text()
+    assert len(path.read_text().splitlines()) == 2
 
 
 def test_rounds_are_found_by_their_name(root: Path) -> None:

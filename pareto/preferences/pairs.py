@@ -15,7 +15,7 @@ from pareto.prompts.rows import SUFFIXES, Rows, check_columns, dataset_rows, fil
 from pareto.records import Pair
 from pareto.store.files import to_json, write_text
 
-OPTIONAL = ("strength", "tie", "annotator", "round")
+OPTIONAL = ("strength", "tie", "annotator", "round", "objective")
 LEFT_OUT = "; left out"
 DATA = {*SUFFIXES, ".csv", ".tsv", ".arrow", ".gz", ".zip", ".zst", ".bz2", ".xz"}
 """What ``datasets`` may find comparisons in, in a folder."""
@@ -59,7 +59,7 @@ def read_pairs(
 
     Surrounding whitespace goes. Where a value is a conversation (a list of messages), the prompt is what the user says
     last, and a completion is the last message. Optional columns: ``strength``, a number above 0, how much the row
-    counts; ``tie``, true where neither is better; ``annotator``; ``round``.
+    counts; ``tie``, true where neither is better; ``annotator``; ``round``; ``objective``.
 
     Rows that nothing can be learnt from are left out and told: a value that is not text, an empty one, a chosen one
     that is the rejected, a row that was there before (of the same annotator). Two rows that contradict each other are
@@ -95,7 +95,7 @@ def read_pairs(
             continue
         tie = pair.target == 0.5
         texts = sorted((pair.chosen, pair.rejected)) if tie else [pair.chosen, pair.rejected]
-        before = rows_seen.setdefault((pair.prompt, *texts, tie, pair.annotator), where)
+        before = rows_seen.setdefault((pair.prompt, *texts, tie, pair.annotator, pair.objective), where)
         if before != where:
             counts["duplicates"] += 1
             problems.append(f"{where}: the same as {before}{LEFT_OUT}")
@@ -151,7 +151,8 @@ def _pair(where: str, row: Mapping[str, Any], columns: Sequence[str]) -> Pair:
         raise ParetoError(f"{where}: 'strength' must be a number above 0, not {strength}")
     tie = _value(where, row, "tie", False, (bool,))
     annotator, number = _value(where, row, "annotator", "", (str,)), _value(where, row, "round", 0, (int,))
-    return Pair(prompt, chosen, rejected, 0.5 if tie else 1.0, float(strength), annotator, number)
+    objective = _value(where, row, "objective", "", (str,))
+    return Pair(prompt, chosen, rejected, 0.5 if tie else 1.0, float(strength), annotator, number, objective)
 
 
 def _text(where: str, column: str, value: Any, *, asked: bool) -> str:

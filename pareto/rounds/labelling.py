@@ -5,19 +5,23 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pareto.config import Recipe, suggest
 from pareto.errors import ParetoError
+from pareto.objectives.ensemble.checks import prompts_needed
 from pareto.objectives.ensemble.ensemble import Ensemble
 from pareto.objectives.ensemble.scores import EnsembleScores, pair_scores
 from pareto.preferences.annotation.annotator import Annotator
 from pareto.preferences.annotation.choosing import choose
+from pareto.preferences.annotation.endpoint import Endpoint
 from pareto.preferences.annotation.gold import GoldAnnotator
 from pareto.preferences.annotation.judge import JudgeAnnotator
 from pareto.preferences.annotation.questions import candidates
+from pareto.preferences.pairs import read_pairs
 from pareto.records import Pair, Prompt, Question, Rollout
 from pareto.rollouts.pool import row_seed
 from pareto.rounds.gold import Gold, labelling_rewards
@@ -86,12 +90,30 @@ def _with_scores(
     ]
 
 
-def check_annotator(recipe: Recipe) -> None:
-    """Refuse ``gold`` where an objective has no reward that could answer, and rewards that cannot be loaded.
+def check_labels(recipe: Recipe, feedback: Sequence[tuple[str, Path]]) -> None:
+    """Refuse what could not end well before anything is paid for.
+
+    Args:
+        recipe: its section ``rounds.labels``.
+        feedback: objective and labelled file.
 
     Raises:
-        ParetoError: with what would be right.
+        ParetoError: ``gold`` where an objective has no reward that could answer; rewards that cannot be loaded; a
+            budget too small for the members; a file without comparisons; a judge's address or key that is none. It
+            says what would be right.
     """
+    members, held_out = recipe.rounds.ensemble.members, recipe.rounds.ensemble.held_out
+    needed, budget = prompts_needed(members, held_out), recipe.rounds.labels.budget
+    if budget < needed and not feedback:
+        raise ParetoError(
+            f"rounds.labels.budget: {budget} comparisons per objective cannot teach {members} members; they need at "
+            f"least {needed}"
+        )
+    for _, file in feedback:
+        read_pairs(file)
+    labels = recipe.rounds.labels
+    if labels.annotator == "judge" and labels.judge.url is not None:
+        Endpoint(labels.judge)
     for name in recipe.rounds.labels.rewards:
         if name not in recipe.names:
             raise ParetoError(f"rounds.labels.rewards: unknown objective '{name}'; {suggest(name, recipe.names)}")

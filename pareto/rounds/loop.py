@@ -18,7 +18,7 @@ from pareto.preferences.annotation.position_bias import position_bias
 from pareto.records import SCHEMA, Prompt, Rollout
 from pareto.rounds.doubts import doubts
 from pareto.rounds.gold import Gold, gold_rewards
-from pareto.rounds.labelling import annotator, check_annotator, questions, refit
+from pareto.rounds.labelling import annotator, check_labels, questions, refit
 from pareto.rounds.record import make_record
 from pareto.rounds.report import write_report
 from pareto.rounds.rollouts import POLICY, fresh_count, keep, of_base, of_policies
@@ -63,7 +63,7 @@ def run_rounds(
     with full_disk_told(Path(root)):
         # Before the folder is there: a mistake in the rewards does not keep the name from the corrected recipe.
         rewards = gold_rewards(recipe)
-        check_annotator(recipe)
+        check_labels(recipe, feedback)
         new = not (Path(root) / f"{recipe.name}{SUFFIX}").exists()
         rounds = Rounds.create(root, recipe)
         gold = Gold(rounds, rewards)
@@ -142,6 +142,8 @@ class _Round:
     def label(self, found: Sequence[Rollout]) -> int:
         """Ask, and have answered what does not need people; how many questions wait for them."""
         queue = self.rounds.queue
+        if queue.torn:
+            self.watch.note(f"{self.rounds.path}: {queue.torn} damaged lines of its labels are left out")
         for objective, file in self.feedback:
             came = import_labels(queue, file, objective, self.number)
             for line in (*came.problems, f"{file}: {came.new} of {came.found} comparisons are new"):

@@ -167,6 +167,31 @@ def folder_ok(path: str | Path) -> bool:
         return False
 
 
+def sealed_info(path: Path, name: str, what: str, command: str) -> dict[str, Any]:
+    """What a sealed folder's JSON file says of it.
+
+    Args:
+        path: the folder.
+        name: of the file; it tells its ``schema``.
+        what: the folder is, with its article.
+        command: that makes such folders.
+
+    Raises:
+        ParetoError: it is missing, damaged or of a newer version.
+    """
+    if not (path / name).is_file():
+        raise ParetoError(f"{path}: not {what} (no {name}); `{command}` makes one")
+    info = read_json(path / name)
+    schema = info.get("schema") if isinstance(info, dict) else None
+    if isinstance(schema, int) and schema > SCHEMA:
+        raise ParetoError(f"{path}: written by a newer pareto (schema {schema}); upgrade pareto")
+    if not isinstance(schema, int) or not folder_ok(path):
+        raise ParetoError(
+            f"{path}: damaged or edited, its files are not those that were written; move it away and train anew"
+        )
+    return dict(info)
+
+
 def discard(path: str | Path) -> None:
     """Take a damaged file or folder out of the way for good, in one step; a missing one is fine."""
     path = Path(path)

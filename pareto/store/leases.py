@@ -70,8 +70,10 @@ class FileLeases:
         if number in self.mine:
             return True
         # The file stays when the lease ends: two processes could hold one name's old and new file at once.
-        (self._path / "leases").mkdir(exist_ok=True)
-        file = _open(self._path / "leases" / f"{number}.lock")
+        folder = self._path / "leases"
+        with _told(folder):
+            folder.mkdir(exist_ok=True)
+        file = _open(folder / f"{number}.lock")
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -93,9 +95,19 @@ class FileLeases:
 
 
 def _open(path: Path) -> BinaryIO:
-    file = open(path, "ab")  # noqa: SIM115 (it stays open as long as the lock is held)
+    with _told(path):
+        file = open(path, "ab")  # noqa: SIM115 (it stays open as long as the lock is held)
     _HELD.add(file)
     return file
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """What the file system refuses, in one line."""
+    try:
+        yield
+    except OSError as e:
+        raise ParetoError(f"{path}: cannot be written: {e.strerror}") from None
 
 
 class PostgresLeases:

@@ -204,3 +204,19 @@ def test_a_second_process_is_turned_away_and_nothing_of_the_first_is_lost(forge,
     assert "another process carries these rounds" in told
     leases.close()
     assert len(series(root).records) == 2
+
+
+@pytest.mark.parametrize(
+    ("labels", "arguments", "says"),
+    [
+        ({"budget": 8}, (), "budget: 8 comparisons per objective cannot teach 2 members"),
+        ({}, ("--feedback", "vowels=none.jsonl"), "no comparisons in it that can be used"),
+        ({"annotator": "judge", "judge": {"url": "ftp://x", "model": "m"}}, (), "judge.url"),
+    ],
+)
+def test_what_cannot_end_well_is_told_before_anything_is_made(forge, tmp_path, labels, arguments, says):
+    (tmp_path / "none.jsonl").write_text("")
+    recipe = recipe_file(tmp_path, labels=labels)
+    told = forge.run("rounds", recipe, "--root", tmp_path / "runs", *arguments, "--json", cwd=tmp_path).line()
+    assert says in told
+    assert not (tmp_path / "runs").exists()

@@ -204,3 +204,12 @@ def test_a_lost_server_session_is_told_in_one_line(postgres_database):
         leases.claim(2)
     assert "\n" not in str(told.value)
     leases.close()
+
+
+def test_a_folder_that_takes_no_files_is_told_in_one_line(tmp_path):
+    (tmp_path / "leases").write_text("in the way")
+    with pytest.raises(ParetoError, match=r"leases: cannot be written: File exists"):
+        FileLeases(tmp_path).claim(0)
+    (tmp_path / "study.lock").mkdir()
+    with pytest.raises(ParetoError, match=r"study\.lock: cannot be written"), FileLeases(tmp_path).lock():
+        pass

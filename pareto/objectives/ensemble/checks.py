@@ -39,12 +39,18 @@ def check_pairs(objective: str, pairs: Sequence[Pair], members: int, held_out: f
                 "more than 0, and from 0 to 1"
             )
     prompts = len({p.prompt for p in pairs if p.target != 0.5})
-    needed = math.ceil(max(HELD_OUT / held_out, max(members, 2) / (1 - held_out)))
+    needed = prompts_needed(members, held_out)
     if prompts < needed:
         raise ParetoError(
             f"objective '{objective}': {counted(len(pairs), 'comparison')} of {counted(prompts, 'prompt')}, ties "
-            f"aside, are too few: {counted(members, 'member')}, {held_out:.0%} held out, need at least {needed} prompts"
+            f"aside, are too few: {counted(members, 'member')}, {held_out:.0%} held out, need at least {needed} "
+            "prompts; label more, or take fewer members"
         )
+
+
+def prompts_needed(members: int, held_out: float) -> int:
+    """Prompts that comparisons must come from, ties aside, to teach, calibrate and test so many members."""
+    return math.ceil(max(HELD_OUT / held_out, max(members, 2) / (1 - held_out)))
 
 
 def check_folder(path: Path) -> None:

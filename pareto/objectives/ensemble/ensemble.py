@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pareto.config import Aggregation, Model
-from pareto.errors import ParetoError
 from pareto.objectives.ensemble.calibration import Calibration
 from pareto.objectives.ensemble.checks import check_base, unseen
 from pareto.objectives.ensemble.export import export_member
@@ -24,8 +23,8 @@ from pareto.objectives.ensemble.features import Progress
 from pareto.objectives.ensemble.heads import heads_file, read_heads
 from pareto.objectives.ensemble.members import Scorer, feature_cache, scorers
 from pareto.objectives.ensemble.scores import EnsembleScores, PairScores, pair_scores
-from pareto.records import SCHEMA, Pair
-from pareto.store.files import fingerprint, folder_ok, read_json
+from pareto.records import Pair
+from pareto.store.files import fingerprint, sealed_info
 
 __all__ = ["INFO", "Ensemble", "export_member", "raw_scores"]
 
@@ -54,15 +53,7 @@ class Ensemble:
                 template are not those that its members were trained with.
         """
         path = Path(path)
-        if not (path / INFO).is_file():
-            raise ParetoError(f"{path}: not an ensemble of reward models (no {INFO}); `pareto reward train` makes one")
-        info = read_json(path / INFO)
-        if info["schema"] > SCHEMA:
-            raise ParetoError(f"{path}: written by a newer pareto (schema {info['schema']}); upgrade pareto")
-        if not folder_ok(path):
-            raise ParetoError(
-                f"{path}: damaged or edited, its files are not those that were written; move it away and train anew"
-            )
+        info = sealed_info(path, INFO, "an ensemble of reward models", "pareto reward train")
         check_base(path, info)
         return cls(path, info, cache)
 

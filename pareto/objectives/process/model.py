@@ -16,8 +16,7 @@ from pareto.errors import ParetoError
 from pareto.objectives.ensemble.features import frozen_base, template_hash
 from pareto.objectives.process.aggregate import How
 from pareto.objectives.process.hidden import BATCH, Encoded, StepFeatures, Vectors, encode, padded, read_steps
-from pareto.records import SCHEMA
-from pareto.store.files import fingerprint, folder_ok, read_json
+from pareto.store.files import fingerprint, sealed_info
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -46,15 +45,7 @@ class ProcessModel:
                 template are not those that it was trained with.
         """
         path = Path(path)
-        if not (path / INFO).is_file():
-            raise ParetoError(f"{path}: not a process reward model (no {INFO}); `pareto process train` makes one")
-        info = read_json(path / INFO)
-        if info["schema"] > SCHEMA:
-            raise ParetoError(f"{path}: written by a newer pareto (schema {info['schema']}); upgrade pareto")
-        if not folder_ok(path):
-            raise ParetoError(
-                f"{path}: damaged or edited, its files are not those that were written; move it away and train anew"
-            )
+        info = sealed_info(path, INFO, "a process reward model", "pareto process train")
         there = base_state(Model.model_validate(info["model"]))
         if there != info["base"]:
             raise ParetoError(

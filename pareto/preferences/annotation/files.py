@@ -32,7 +32,8 @@ def import_labels(queue: AnnotationQueue, source: str | Path, objective: str, ro
     """Take comparisons in as labels of ``file:<name>``, or ``file:<name>:<annotator>`` where a row names one.
 
     The same comparison with the same answer of the same annotator counts once, however often its file is imported and
-    whatever the file is called.
+    whatever the file is called, also where it is an export of these labels. Rows that name another objective are left
+    out.
 
     Args:
         queue: that keeps them.
@@ -47,11 +48,15 @@ def import_labels(queue: AnnotationQueue, source: str | Path, objective: str, ro
     # What is asked in the queue too is the same question.
     ids = {q.prompt: q.prompt_id for q in queue.questions}
     name = Path(source).name
+    kept = [pair for pair in found.pairs if pair.objective in ("", objective)]
+    problems = list(found.problems)
+    if len(kept) < len(found.pairs):
+        problems.append(f"{source}: {len(found.pairs) - len(kept)} comparisons by another objective are left out")
+    there = {_said(label) for label in queue.labels}
     labels = [
-        _label(pair, objective, ids.get(pair.prompt) or prompt_id(name, pair.prompt), name, round)
-        for pair in found.pairs
+        _label(pair, objective, ids.get(pair.prompt) or prompt_id(name, pair.prompt), name, round) for pair in kept
     ]
-    return Imported(queue.record_all(labels), len(found.pairs), found.problems)
+    return Imported(queue.record_all([x for x in labels if _said(x) not in there]), len(kept), problems)
 
 
 def export_labels(queue: AnnotationQueue, path: str | Path, objective: str | None = None) -> int:
@@ -74,6 +79,16 @@ def export_labels(queue: AnnotationQueue, path: str | Path, objective: str | Non
     kept = [x for x in queue.labels if x.answer != "skip" and objective in (None, x.objective)]
     write_text(path, "".join(to_json(_row(label)) + "\n" for label in kept))
     return len(kept)
+
+
+def _said(label: Label) -> tuple[str, ...]:
+    """Who said what of which comparison, whatever files it has gone through."""
+    pair = tally.pair(label)
+    answer = "tie" if label.answer == "tie" else pair.chosen
+    by = label.annotator
+    while by.startswith("file:"):
+        by = by.removeprefix("file:").partition(":")[2]
+    return (label.objective, pair.prompt, *sorted((pair.chosen, pair.rejected)), answer, by)
 
 
 def _label(pair: Pair, objective: str, prompt: str, name: str, round: int | None) -> Label:

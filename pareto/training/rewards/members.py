@@ -182,4 +182,7 @@ def need_enough(objective: str, made: Made, of: int) -> None:
     """
     if len(made.members) < min(of, 2):
         reasons = "; ".join(f"{d['member']}: {d['why']}" for d in made.dropped)
-        raise ParetoError(f"objective '{objective}': {len(made.members)} of {of} members are left ({reasons})")
+        raise ParetoError(
+            f"objective '{objective}': {len(made.members)} of {of} members are left ({reasons}); more comparisons of "
+            "it, another head or more members may help"
+        )

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from pareto.config import Ensemble, Model, Name
+from pareto.config import Ensemble, Model, Name, Recipe
 from pareto.errors import ParetoError
 from pareto.recipe_file import read_recipe
 
@@ -25,7 +25,6 @@ def model_and_settings(recipe: Path | None, base: str | None, options: dict[str,
         ParetoError: the recipe cannot be read; a value out of range.
     """
     read = read_recipe(recipe) if recipe else None
-    model = read.model if read else Model(base="smollm2-135m-instruct")
     settings = read.rounds.ensemble if read else Ensemble()
     for name, value in options.items():
         if isinstance(value, float) and not math.isfinite(value):
@@ -38,7 +37,19 @@ def model_and_settings(recipe: Path | None, base: str | None, options: dict[str,
         name = str(error["loc"][0])
         said = error["msg"].replace("Input should be", "must be")
         raise ParetoError(f"{_option(name)} {error['input']}: {_wanted(name) or said}") from None
-    return (model.model_copy(update={"base": base}) if base else model), settings
+    return asked_model(read, base), settings
+
+
+def asked_model(recipe: Recipe | None, base: str | None) -> Model:
+    """A recipe's model, or another base; without either, the packaged one.
+
+    Raises:
+        ParetoError: an empty name.
+    """
+    if base is not None and not base.strip():
+        raise ParetoError("--model is empty; give a hub id, a folder or a packaged name, or leave it out")
+    model = recipe.model if recipe else Model(base="smollm2-135m-instruct")
+    return model if base is None else model.model_copy(update={"base": base, "sft": None})
 
 
 def check_name(objective: str) -> None:

@@ -108,6 +108,10 @@ def test_a_damaged_folder_and_one_that_is_none_are_refused(made, tmp_path):
     heads.write_bytes(heads.read_bytes()[:-4] + b"\0\0\0\0")
     with pytest.raises(ParetoError, match="damaged or edited"):
         Ensemble.open(copy)
+    for edited in ("{}", "[]"):
+        (copy / "ensemble.json").write_text(edited)
+        with pytest.raises(ParetoError, match="damaged or edited"):
+            Ensemble.open(copy)
     with pytest.raises(ParetoError, match="not an ensemble of reward models"):
         Ensemble.open(tmp_path)
 

@@ -98,3 +98,22 @@ def test_an_export_is_read_by_trl_and_by_us(queue: AnnotationQueue, tmp_path: Pa
 def test_a_file_that_is_none(queue: AnnotationQueue, tmp_path: Path) -> None:
     with pytest.raises(ParetoError, match="no such file"):
         import_labels(queue, tmp_path / "nothing.jsonl", "kind")
+
+
+def test_an_export_that_comes_back_is_nothing_new(queue: AnnotationQueue, tmp_path: Path) -> None:
+    import_labels(queue, write(tmp_path / "ours.jsonl", *ROWS), "kind", round=2)
+    question = make("kind", Prompt("p", "Where?", "people"), ("Here.", "There."))
+    queue.ask([question])
+    queue.record(Shown(question, False, False).label("left", "me"))
+    export_labels(queue, tmp_path / "out.jsonl")
+    assert import_labels(queue, tmp_path / "out.jsonl", "kind").new == 0
+    assert import_labels(queue, shutil.move(tmp_path / "out.jsonl", tmp_path / "back.jsonl"), "kind").new == 0
+    assert len(queue.labels) == 4
+
+
+def test_labels_by_another_objective_are_left_out(queue: AnnotationQueue, tmp_path: Path) -> None:
+    rows = [{**ROWS[0], "objective": "kind"}, {**ROWS[0], "objective": "brief"}]
+    done = import_labels(queue, write(tmp_path / "both.jsonl", *rows), "brief")
+    assert (done.new, done.found) == (1, 1)
+    assert [x.objective for x in queue.labels] == ["brief"]
+    assert any("1 comparisons by another objective" in p for p in done.problems)
