@@ -23,9 +23,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
+from safetensors.numpy import load_file
+
 from pareto.frontier import frontier
 from pareto.recipe_file import read_recipe
-from pareto.store.files import sha256_file
 from pareto.store.run import Run
 
 ROOT = Path(__file__).parents[1]
@@ -137,11 +139,33 @@ def smoke_recipe(folder: Path, **sections: Any) -> Path:
     return path
 
 
-def outcome(root: Path) -> dict:
-    """What a finished sweep is compared by: the whole document of its front and every adapter's weights."""
+class Outcome(dict[str, Any]):
+    """What a finished sweep is compared by: the whole document of its front and every adapter's numbers.
+
+    Equal but for rounding: some processors add in another order in another process.
+    """
+
+    def __eq__(self, other: object) -> bool:
+        return _near(dict(self), dict(other) if isinstance(other, Outcome) else other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def outcome(root: Path) -> Outcome:
+    """That of the smoke sweep in a folder of runs."""
     run = Run.open("smoke", root)
-    weights = {p.parent.name: sha256_file(p) for p in run.adapters.glob("*/adapter_model.safetensors")}
-    return {"front": frontier(run).document(), "adapters": weights}
+    kept = {p.parent.name: load_file(p) for p in run.adapters.glob("*/adapter_model.safetensors")}
+    return Outcome({"front": frontier(run).document(), "adapters": kept})
+
+
+def _near(a: Any, b: Any) -> bool:
+    if isinstance(a, dict) and isinstance(b, dict):
+        return a.keys() == b.keys() and all(_near(value, b[key]) for key, value in a.items())
+    if isinstance(a, list | tuple) and isinstance(b, list | tuple):
+        return len(a) == len(b) and all(map(_near, a, b))
+    if isinstance(a, float | np.ndarray):
+        return bool(np.allclose(a, b, rtol=1e-4, atol=1e-5, equal_nan=True))
+    return bool(a == b)
 
 
 def finished_work(root: Path) -> dict[str, tuple[int, int]]:

@@ -14,6 +14,7 @@ from forge import ROOT, Forge
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 SECONDS_INSTEAD_OF_MINUTES = {
     "assistant": "smoke",
+    "provocations:harmless=1;people:helpful=.7,concise=.3;honest=1": "provocations:vowels=1;digits=1",
     "honest=1": "vowels=1",
     "helpful=.5,harmless=.5": "vowels=.5,digits=.5",
     "harmless=.5,helpful=.5": "vowels=.5,digits=.5",
@@ -23,7 +24,6 @@ SECONDS_INSTEAD_OF_MINUTES = {
     "--most helpful": "--most digits",
     "helpful=.5,concise=.5": "vowels=.1,digits=.1",
     "--objective helpful --out": "--objective helpful --model tiny-random --steps 20 --out",
-    "provocations:harmless=1;people:helpful=.7,concise=.3;honest=1": "provocations:vowels=1;digits=1",
     "--best-of 8": "--best-of 2 --max-new-tokens 4",
     "critical=8": "critical=2 --max-new-tokens 4",
     "solutions.jsonl --out": "solutions.jsonl --model tiny-random --steps 20 --out",

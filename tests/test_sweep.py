@@ -187,6 +187,8 @@ def test_a_full_disk_stops_with_one_line_and_the_same_command_finishes_later(for
         for kibibytes in (12, 60, 180, 260, 300, 350, 400, 460):
             give(kibibytes)
             ended = forge.run("sweep", SMOKE, "--root", disk, "--json")
+            if ended.code == 0:
+                break  # how much a run needs depends on the file system
             assert "disk is full" in ended.line()
             stops.add(len(finished_work(disk)))
         assert len(stops) >= 4, "it stopped at the same place again and again"

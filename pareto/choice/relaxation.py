@@ -146,7 +146,10 @@ def _loosened(candidates: Candidates, level: Level, asked: Sequence[Demand], ste
         name, scale, sign = demand.rule.objective, candidates.frame.scale[demand.k], candidates.frame.signs[demand.k]
         digits = max(0, 2 - math.floor(math.log10(scale)))
         if demand.rule.threshold is not None:
-            threshold = demand.rule.threshold - sign * step * scale
+            rounding = 4 * np.spacing(
+                abs(demand.rule.threshold)
+            )  # of the step's own digits, which counts where it is huge
+            threshold = float(demand.rule.threshold - sign * (step * scale + rounding))
             rules[name] = rules[name]._replace(threshold=threshold)
             side = "least" if sign > 0 else "most"
             words.append(f"{name} at {side} {_shown(threshold, digits, down=sign > 0)}")

@@ -237,7 +237,7 @@ def test_every_step_is_reported(
 
 
 @pytest.mark.real_model
-def test_two_steps_on_the_real_model(real: Base, tmp_path: Path) -> None:
+def test_a_few_steps_on_the_real_model(real: Base, tmp_path: Path) -> None:
     prompt = real.prompt_ids("Name a river.")
     answers = [real.completion_ids(text) for text in ("The Nile.", "I will not tell you that.")]
     logps = log_probabilities(real, [(prompt, ids) for ids in answers])
@@ -255,7 +255,7 @@ def test_two_steps_on_the_real_model(real: Base, tmp_path: Path) -> None:
         shared_a(real, lora, 0),
         None,
         Trunk(real, first),
-        steps=2,
+        steps=5,
         seed=0,
         scratch=tmp_path,
         progress=lambda *_: None,
@@ -265,4 +265,4 @@ def test_two_steps_on_the_real_model(real: Base, tmp_path: Path) -> None:
     losses = [row["loss"] for row in log if "loss" in row]
     # At the first step the policy is the reference: ln 2, and the likelihood of the chosen answer per token.
     assert losses[0] == pytest.approx(math.log(2) - logps[0] / len(answers[0]), rel=0.03)
-    assert losses[1] < losses[0]
+    assert losses[-1] < losses[0]
