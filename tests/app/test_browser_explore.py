@@ -29,6 +29,7 @@ def test_a_question_moves_the_weights_before_it_is_answered(
     page.keyboard.press("Escape")
     page.locator(".st-key-auto_weights label").click()
     page.get_by_text("Ask something: the weights come from what you ask.").wait_for()
+    settled(page)
     page.get_by_test_id("stChatInputTextArea").fill("What is <b>12</b> + 30?")
     page.keyboard.press("Enter")
     page.get_by_text("Nearest prompts: ").wait_for()
