@@ -75,7 +75,7 @@ def bench_methods(
     from pareto.bench.methods.bench import bench_methods as run_bench
     from pareto.bench.methods.report import methods_picture, methods_table
 
-    chosen = METHODS if methods is None else tuple(dict.fromkeys(m.strip() for m in methods.split(",")))
+    chosen = METHODS if methods is None else tuple(_names(methods))
     result = run_bench(recipe, chosen, numbers, root, say)
     _told(result, out, as_json, methods_table, plot, methods_picture)
 
@@ -135,8 +135,7 @@ def bench_rewards(
     from pareto.bench.rewards.picture import rewards_picture
     from pareto.tables import figures_table
 
-    chosen = list(dict.fromkeys(part.strip() for part in parts.split(",")))
-    result = run_bench(recipe, chosen, found, root, say)
+    result = run_bench(recipe, _names(parts), found, root, say)
     _told(result, out, as_json, figures_table, plot, rewards_picture)
 
 
@@ -177,9 +176,8 @@ def bench_inference(
     from pareto.bench.inference.sizes import FULL, QUICK
     from pareto.tables import figures_table
 
-    chosen = list(dict.fromkeys(part.strip() for part in parts.split(",")))
     sizes = QUICK if quick else FULL
-    result = run_bench(recipe, mixed, arithmetic, chosen, run, utility, found, root, say, sizes)
+    result = run_bench(recipe, mixed, arithmetic, _names(parts), run, utility, found, root, say, sizes)
     _told(result, out, as_json, figures_table, plot, inference_picture)
 
 
@@ -197,6 +195,11 @@ def bench_explorer(
     from pareto.store.run import Run
 
     _told(run_bench(Run.open(run, root), repeats, say), out, as_json)
+
+
+def _names(said: str) -> list[str]:
+    """Of ``NAME,…``, each once."""
+    return list(dict.fromkeys(name.strip() for name in said.split(",")))
 
 
 def _numbers(text: str, option: str) -> list[int]:

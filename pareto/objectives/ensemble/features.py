@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,6 +64,20 @@ def conversation(base: Base, prompt: str, completion: str) -> list[int]:
     return [*base.prompt_ids(prompt), *base.completion_ids(completion)][-base.context :]
 
 
+@contextmanager
+def depth(backbone: Any, pooling: str) -> Iterator[None]:
+    """Run only the layers that are read: all but for ``middle``, or where an architecture keeps them elsewhere."""
+    layers = getattr(backbone, "layers", None)
+    if layers is None or pooling != "middle":
+        yield
+        return
+    backbone.layers = layers[: -(-2 * len(layers) // 3)]
+    try:
+        yield
+    finally:
+        backbone.layers = layers
+
+
 class BaseFeatures:
     """Hidden states of the base model, after its final norm.
 
@@ -75,7 +89,6 @@ class BaseFeatures:
     def __init__(self, base: Base, pooling: Pooling) -> None:
         self._base = base
         self._pooling = pooling
-        self._layers = getattr(base.model.base_model, "layers", None)
         made_by = [base.fingerprint, template_hash(base.path), base.system, str(base.model.dtype), pooling]
         self.key = fingerprint(["base", *made_by])
         self.width = int(base.model.config.get_text_config().hidden_size) * (2 if pooling == "middle" else 1)
@@ -92,7 +105,7 @@ class BaseFeatures:
             ids[i, : len(row)] = torch.tensor(row)
         at = torch.arange(ids.size(1), device=base.device)
         mask_BT = at <= ends[:, None]
-        with torch.inference_mode(), self._depth():
+        with torch.inference_mode(), depth(base.model.base_model, self._pooling):
             hidden_BTD = base.model.base_model(
                 input_ids=ids, attention_mask=mask_BT.long(), use_cache=False
             ).last_hidden_state
@@ -103,19 +116,6 @@ class BaseFeatures:
                 answer_BT1 = answer_BT[:, :, None].float()
                 pooled = torch.cat([pooled, (hidden_BTD.float() * answer_BT1).sum(1) / answer_BT1.sum(1)], dim=1)
             return np.asarray(pooled.cpu().numpy())
-
-    @contextmanager
-    def _depth(self) -> Iterator[None]:
-        """Only the layers that are read; an architecture that keeps them elsewhere runs them all."""
-        backbone, layers = self._base.model.base_model, self._layers
-        if layers is None or self._pooling == "last":
-            yield
-            return
-        backbone.layers = layers[: -(-2 * len(layers) // 3)]
-        try:
-            yield
-        finally:
-            backbone.layers = layers
 
 
 class EncoderFeatures:

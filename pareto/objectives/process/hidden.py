@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pareto.objectives.ensemble.features import depth
 from pareto.objectives.process.steps import Step, split_steps
 from pareto.store.files import fingerprint
 
@@ -112,7 +112,7 @@ class StepFeatures:
 
         base = self._base
         batch = padded(rows, base.end_id)
-        with torch.inference_mode(), _depth(base.model.base_model, self._reads):
+        with torch.inference_mode(), depth(base.model.base_model, self._reads):
             hidden_BTD = base.model.base_model(
                 input_ids=batch["input_ids"].to(base.device),
                 attention_mask=batch["attention_mask"].to(base.device),
@@ -177,17 +177,3 @@ def read_steps(
             out[i] = found
         progress(start + len(part), len(rows))
     return out
-
-
-@contextmanager
-def _depth(backbone: Any, reads: Reads) -> Iterator[None]:
-    """Only the layers that are read; an architecture that keeps them elsewhere runs them all."""
-    layers = getattr(backbone, "layers", None)
-    if layers is None or reads != "middle":
-        yield
-        return
-    backbone.layers = layers[: -(-2 * len(layers) // 3)]
-    try:
-        yield
-    finally:
-        backbone.layers = layers
