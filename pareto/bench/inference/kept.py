@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pareto.bench.rewards.lab import Lab
+from pareto.bench.rewards.lab import Lab, kept
 from pareto.records import Prompt, Rollout
 from pareto.store.files import fingerprint
-from pareto.store.tables import read_rollouts, table_ok, write_rollouts
 
 SHARD = 10
 """Prompts of a file."""
@@ -25,12 +24,4 @@ def answers(lab: Lab, name: str, prompts: Sequence[Prompt], samples: int) -> lis
     recipe = lab.recipe
     told = [recipe.model.model_dump(mode="json"), recipe.sampling.model_dump(mode="json"), recipe.seed, samples]
     key = fingerprint([told, [p.text for p in prompts]])
-    lab.folder.mkdir(parents=True, exist_ok=True)
-    made: list[Rollout] = []
-    for start in range(0, len(prompts), SHARD):
-        path = lab.folder / f"{name}-{key}-{start // SHARD:03d}.parquet"
-        if not table_ok(path):
-            lab.say(f"answer {name}: {start} of {len(prompts)} prompts")
-            write_rollouts(path, lab.sample(prompts[start : start + SHARD], samples, "bench"))
-        made += read_rollouts(path)
-    return made
+    return kept(lab, f"{name}-{key}", prompts, samples, SHARD)

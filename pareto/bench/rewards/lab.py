@@ -61,16 +61,7 @@ class Lab:
 
     def pool(self, role: Role) -> list[Rollout]:
         """Its prompts' completions by the base model, those of a prompt next to each other; made in shards."""
-        prompts, made = self.asked(role), []
-        self.folder.mkdir(parents=True, exist_ok=True)
-        for start in range(0, len(prompts), SHARD[role]):
-            part = prompts[start : start + SHARD[role]]
-            path = self.folder / f"{role}-{start // SHARD[role]:03d}.parquet"
-            if not table_ok(path):
-                self.say(f"roll out {role}: {start} of {len(prompts)} prompts")
-                write_rollouts(path, self.sample(part, SAMPLES[role], "bench"))
-            made += read_rollouts(path)
-        return made
+        return kept(self, role, self.asked(role), SAMPLES[role], SHARD[role])
 
     def sample(self, prompts: Sequence[Prompt], samples: int, stream: str) -> list[Rollout]:
         """Completions of the policy that ``base`` carries; equal streams, equal random numbers."""
@@ -148,6 +139,19 @@ class Lab:
         return train_ensemble(
             objective, pairs, settings, self.recipe.model, out, cache=self.folder, seed=seed, note=self.say
         )
+
+
+def kept(lab: Lab, name: str, prompts: Sequence[Prompt], samples: int, shard: int) -> list[Rollout]:
+    """Completions of prompts under a name, drawn now or found again, in files of so many prompts."""
+    made: list[Rollout] = []
+    lab.folder.mkdir(parents=True, exist_ok=True)
+    for start in range(0, len(prompts), shard):
+        path = lab.folder / f"{name}-{start // shard:03d}.parquet"
+        if not table_ok(path):
+            lab.say(f"roll out {name}: {start} of {len(prompts)} prompts")
+            write_rollouts(path, lab.sample(prompts[start : start + shard], samples, "bench"))
+        made += read_rollouts(path)
+    return made
 
 
 def likes_length(rollouts: Sequence[Rollout], gold: Floats) -> Floats:
