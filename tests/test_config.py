@@ -41,7 +41,7 @@ def place(text: str, part: str, occurrence: int = 1) -> str:
         ("driver:", "drivr:", "drivr", "unknown key 'drivr'; did you mean 'driver'?"),
         ("steps_from_soup:", "steps_from_soop:", "steps_from_soop", "did you mean 'steps_from_soup'?"),
         ("rank: 4", "rnak: 4", "rnak", "unknown key 'rnak'; did you mean 'rank'?"),
-        ("{base: tiny-random}", "{bass: tiny-random}", "bass", "did you mean 'base'?"),
+        ("{base: tiny-random,", "{bass: tiny-random,", "bass", "did you mean 'base'?"),
         ("name: smoke", "name: ../smoke", "name: ../", "should match pattern"),
         ("name: digits", "name: a/../b", "name: a/", "should match pattern"),
         (

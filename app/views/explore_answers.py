@@ -46,7 +46,8 @@ def _pace(found: Data, policy: Policy, pinned: Policy | None) -> float | None:
     """Ask what is wanted, of the policies that stand now. Seconds between looks; ``None``: nothing to wait for."""
     live = engine(found.run)
     if WANTED in st.session_state:
-        _ask(live, found, policy, pinned, st.session_state.pop(WANTED))
+        _ask(live, found, policy, pinned, st.session_state[WANTED])
+        del st.session_state[WANTED]  # last: a run of the script that is cut short leaves it to the next
     job = _job(found)
     if not live.ready:
         return LOADING

@@ -86,6 +86,7 @@ def visit(browser: Browser, serve: Callable[[Path], str]) -> Iterator[Callable[.
             )
             stack.callback(context.close)
             page = context.new_page()
+            stack.callback(lambda: print(page.inner_text("body")))  # shown where the test fails
             page.set_default_timeout(90_000)  # shared machines
             host = url.split("/")[2]
             page.on("console", lambda m: troubles.append(f"console: {m.text}") if error(m) else None)
