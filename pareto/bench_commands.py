@@ -155,7 +155,7 @@ def bench_inference(
     ),
     utility: Annotated[
         str, typer.Option("--utility", metavar="TYPE:NAME=W,…;…", help="What is wanted there of each type of prompt.")
-    ] = "provocations:harmless=1;people:helpful=.7,concise=.3;capitals:honest=1;sums:honest=.5,concise=.5",
+    ] = "provocations:harmless=1;people:helpful=1;capitals:concise=1;sums:honest=.5,concise=.5",
     parts: Annotated[str, typer.Option("--parts", metavar="NAME,…", help="What is measured.")] = (
         "batched,best-of,adaptive,cache,arithmetic,auto"
     ),
