@@ -15,7 +15,10 @@ from pareto.errors import ParetoError
 from pareto.terminal import bars, print_json, printable, say
 
 if TYPE_CHECKING:
+    from pareto.inference.adaptive.worth import Worth
     from pareto.inference.best_of.candidates import Best, Candidate
+    from pareto.inference.best_of.classes import Adaptive
+    from pareto.inference.best_of.scoring import Judge
     from pareto.inference.policy import Policy
     from pareto.records import Point
     from pareto.store.run import Run
@@ -28,8 +31,8 @@ SHOWN = 60
 class Several:
     """What is asked of the answers to a prompt, where more than one is drawn."""
 
-    n: int | dict[str, int]
-    """How many at most; or by class of prompt."""
+    n: int | dict[str, int] | Adaptive
+    """How many at most; or by class of prompt; or by its difficulty."""
     aggregate: Aggregation | None
     stop_price: float | None
     """Utility that another answer has to promise; ``None``: all are drawn."""
@@ -69,13 +72,18 @@ def best_answers(
     """
     from pareto.inference.adaptive.stopping import Stopping
     from pareto.inference.best_of.cache import FILE, Cache
-    from pareto.inference.best_of.classes import answers_for
     from pareto.inference.best_of.engine import best_of
     from pareto.inference.best_of.scoring import Judge
 
     names = run.recipe.names
     even = Judge.of(run, aggregate=asked.aggregate)
     cache = Cache(run.path / FILE, note=lambda line: say(f"note: {line}")) if asked.keep else None
+    known: dict[tuple[float, ...], Worth | None] = {}
+
+    def worth_of(policy: Policy, judge: Judge) -> Worth | None:
+        if judge.weights not in known:
+            known[judge.weights] = _worth(run, policy, judge, asked)
+        return known[judge.weights]
 
     def answer(point: Point, policy: Policy, text: str) -> None:
         judge = even
@@ -83,8 +91,8 @@ def best_answers(
             judge = replace(even, weights=tuple(point.weights.get(name, 0.0) for name in names))
         else:
             say(f"note: {point.id} has no weights of its own: its answers are judged by all objectives alike")
-        n = answers_for(text, asked.n)
-        stopping = Stopping(asked.stop_price, cap=n) if asked.stop_price is not None and n > 1 else None
+        n, price, spread = _plan(asked, text, worth_of(policy, judge))
+        stopping = Stopping(price, cap=n) if price is not None and n > 1 else None
         with bars(as_json) as progress:
             best = best_of(
                 policy,
@@ -94,6 +102,7 @@ def best_answers(
                 seed=seed,
                 max_new_tokens=max_new_tokens,
                 stopping=stopping,
+                spread=spread,
                 cache=cache,
                 progress=partial(progress, "answers"),
             )
@@ -118,6 +127,39 @@ def best_answers(
         _tell(best, n)
 
     return answer
+
+
+def _worth(run: Run, policy: Policy, judge: Judge, asked: Several) -> Worth | None:
+    """What the run's pool says of difficulty, where that matters; ``None`` where there is no pool and need be none.
+
+    Raises:
+        ParetoError: ``auto`` without a pool.
+    """
+    from pareto.inference.adaptive.worth import Worth
+    from pareto.inference.best_of.classes import Adaptive
+
+    by_difficulty = isinstance(asked.n, Adaptive)
+    if not by_difficulty and asked.stop_price is None:
+        return None
+    try:
+        return Worth.of(run, policy.base, judge.weights)
+    except ParetoError as e:
+        if by_difficulty:
+            raise ParetoError(f"--best-of auto: {e}") from None
+        return None
+
+
+def _plan(asked: Several, text: str, worth: Worth | None) -> tuple[int, float | None, float | None]:
+    """How many answers a prompt gets at most, the price of one, and the spread that is expected of them."""
+    from pareto.inference.best_of.classes import Adaptive, answers_for
+
+    spread = worth.spread(text) if worth else None
+    if not isinstance(asked.n, Adaptive):
+        return answers_for(text, asked.n), asked.stop_price, spread
+    assert worth is not None
+    assert spread is not None
+    price = asked.stop_price or worth.price(asked.n.mean, asked.n.cap)
+    return worth.answers(spread, price, asked.n.cap), price, spread
 
 
 def candidates_table(best: Best, names: tuple[str, ...]) -> str:

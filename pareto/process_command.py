@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from pareto.errors import ParetoError
-from pareto.terminal import Json, bars, print_json, printable, quiet, say
+from pareto.terminal import Json, bars, print_json, printable, quiet, say, writable
 
 if TYPE_CHECKING:
     from pareto.config import Model
@@ -104,6 +104,85 @@ def train(
         typer.echo(
             f"process reward model in {out}, {made.info['labels']} labelled steps\n\n{_text(made.info['report'])}"
         )
+
+
+@process_app.command("label")
+def label(
+    solutions: Solutions,
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The same with labels, .jsonl.")],
+    by: Annotated[
+        str,
+        typer.Option(
+            "--by",
+            metavar="WHO",
+            help="verified; sparse:K; judge: that of the recipe's rounds.labels; rollouts:N: share of N continuations "
+            "from each step that end in an accepted answer; search:N: the first step from which none does.",
+        ),
+    ],
+    recipe: Annotated[
+        Path | None, typer.Option("--recipe", help="With the judge; or with the model and sampling of roll-outs.")
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option("--model", metavar="BASE", help="Base model that continues; default: the recipe's."),
+    ] = None,
+    sample: Annotated[
+        int, typer.Option("--sample", min=0, metavar="N", help="Also write N of them for people to check.")
+    ] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of roll-outs and of the sample.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Have the steps of solutions labelled; `train --labels given` reads what it writes."""
+    writable(out, ".jsonl", "--out")
+    quiet()
+    from pareto.recipe_file import read_recipe
+    from pareto.training.process.labelling import label_file, who_labels, write_sample
+    from pareto.training.process.solutions import read_solutions
+
+    found = read_solutions(solutions)
+    read = read_recipe(recipe) if recipe else None
+    labeller, settings = who_labels(by, found, read, _model(recipe, model), seed)
+    with bars(as_json) as progress:
+        labels = label_file(found, labeller, settings, out, lambda done, total: progress("label", done, total))
+    failures: list[str] = getattr(labeller, "failures", [])
+    for why in dict.fromkeys(failures):
+        say(f"note: no labels: {printable(why)}")
+    people = out.with_name(f"{out.stem}.people.jsonl")
+    checked = write_sample(found, sample, seed, people) if sample else 0
+    told = [x.right for of in labels for x in of]
+    count = {"solutions": len(found), "steps": len(told), "labelled": sum(r is not None for r in told)}
+    if as_json:
+        print_json({"out": str(out), "by": labeller.name, **count, "failed": len(failures), "sample": checked})
+        return
+    typer.echo(f"{out}: {count['labelled']} of {count['steps']} steps of {len(found)} solutions labelled")
+    if checked:
+        typer.echo(f"{people}: {checked} for people; set each label to true, false or null, then: pareto process agree")
+
+
+@process_app.command("agree")
+def agree(
+    labelled: Annotated[Path, typer.Argument(metavar="LABELLED", help="What `pareto process label` wrote.")],
+    people: Annotated[Path, typer.Argument(metavar="PEOPLE", help="Some of them with people's labels.")],
+    as_json: Json = False,
+) -> None:
+    """How far labels agree with those of people, over the steps that both labelled."""
+    from dataclasses import asdict
+
+    from pareto.training.process.judged import human_checked
+    from pareto.training.process.solutions import read_solutions
+
+    theirs = {(s.prompt, s.completion): s.labels or () for s in read_solutions(people)}
+    found = [s for s in read_solutions(labelled) if (s.prompt, s.completion) in theirs]
+    if not found:
+        raise ParetoError(f"{people}: none of its solutions is in {labelled}")
+    result = human_checked(
+        {k: s.labels or () for k, s in enumerate(found)},
+        {k: theirs[s.prompt, s.completion] for k, s in enumerate(found)},
+    )
+    if as_json:
+        print_json({**asdict(result), "text": result.text})
+    else:
+        typer.echo(result.text)
 
 
 @process_app.command("eval")

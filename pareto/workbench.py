@@ -22,9 +22,9 @@ from pareto.objectives.score import Failure
 from pareto.preferences.annotation.review import Flagged, ReviewQueue
 from pareto.prompts import load_prompts
 from pareto.records import Point, Prompt, Rollout, Split
-from pareto.rollouts.pool import make_pool, pool_key
+from pareto.rollouts.pool import make_pool, scores_key
 from pareto.soups.bank import Bank
-from pareto.store.files import fingerprint, folder_ok, write_json
+from pareto.store.files import folder_ok, write_json
 from pareto.store.points import load_points
 from pareto.store.run import Run
 from pareto.store.tables import read_scores, table_ok, write_prompts, write_scores
@@ -105,8 +105,7 @@ class Workbench:
     def pool_scores(self) -> tuple[str, NDArray[np.float64]]:
         """Hash of pool and scores, and the scores (n, m) in the objectives' own units."""
         recipe, pool = self.recipe, self.pool
-        objectives = [o.model_dump(mode="json") for o in recipe.objectives]
-        key = fingerprint({"pool": pool_key(self.base, recipe, self.prompts["train"]), "objectives": objectives})
+        key = scores_key(self.base, recipe, self.prompts["train"])
         path = self.run.scores / f"{key}.parquet"
         if not table_ok(path):
             with self.clock.phase("score the pool"):

@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from pareto.store.points import load_points
+from pareto.store.run import Run
+
 CHAT = ("chat", "smoke", "Name a river.", "--weights", "vowels=.5,digits=.5")
 
 
@@ -37,6 +40,19 @@ def test_the_best_of_eight_is_told_with_all_candidates_and_kept(forge, root):
     assert fresh["best_of"] == best
     plain = forge.run(*CHAT, "--root", root, "--json").json()
     assert plain["answer"].rstrip("\ufffd") == best["candidates"][0]["text"].rstrip("\ufffd")
+
+
+def test_difficulty_says_how_many_answers_a_prompt_is_worth(forge, root):
+    words = (*CHAT, "--best-of", "auto=3", "--no-cache", "--root", root, "--json")
+    best = forge.run(*words).json()["best_of"]
+    assert 1 <= len(best["candidates"]) <= best["n"] <= 12
+    run = Run.open(root / "smoke")
+    measured = {p.scores for p in load_points(run)}
+    for pool in (f for f in run.scores.iterdir() if f.stem not in measured):
+        pool.unlink()
+    refused = forge.run(*words)
+    assert refused.code == 2
+    assert "--best-of auto: run 'smoke' has no scored pool to learn from" in refused.err
 
 
 def test_the_answer_stands_alone_and_the_table_shows_all(forge, root):

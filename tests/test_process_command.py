@@ -8,12 +8,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import judges
 import pytest
+from forge import smoke_recipe
 from typer.testing import CliRunner
 
 from pareto.errors import ParetoError
 from pareto.process_command import process_app
 from pareto.prompts.arithmetic import corrupted, problems
+from pareto.store.files import fingerprint
 
 Process = Callable[..., str]
 
@@ -82,7 +85,7 @@ def test_labels_come_from_whom_they_are_said_to(
     assert told["report"]["steps"] == trained["report"]["steps"]
     with pytest.raises(ParetoError, match="no 'labels'; give them"):
         process(*words, "--out", folder / "given", "--labels", "given")
-    with pytest.raises(ParetoError, match="--labels 'sparse:0' is none"):
+    with pytest.raises(ParetoError, match="labels 'sparse:0': known are"):
         process(*words, "--out", folder / "given", "--labels", "sparse:0")
 
 
@@ -124,3 +127,57 @@ def test_bad_input_is_told_in_one_line(process: Process, model: Path, words: lis
     plain.write_text(json.dumps({"prompt": "?", "completion": "hello"}) + "\n")
     assert "no step has a label to judge the model by" in refused("eval", model, plain)
     assert "made of something else" in refused(*words, "--seed", "1")
+
+
+def test_labels_are_written_kept_and_checked_by_people(
+    process: Process, solutions: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, part = tmp_path / "labelled.jsonl", tmp_path / "labelled.jsonl.part"
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    monkeypatch.setattr(judges, "read", lambda body: (body["messages"][-1]["content"], "", ""))
+    with judges.judge_server(lambda content, *_: "1" if len(content) % 2 else "0") as server:
+        judge = {"url": server.url, "model": "m"}
+        recipe = smoke_recipe(tmp_path, rounds={"labels": {"annotator": "judge", "judge": judge}})
+        words = ["label", solutions, "--by", "judge", "--recipe", recipe, "--out", out]
+        told = json.loads(process(*words, "--sample", "5", "--json"))
+        assert len(server.asked) == told["solutions"] == 40
+        assert 40 < told["labelled"] < told["steps"]
+        assert not part.exists()
+        # A labelling that was killed: what it has done is not asked again, what was cut short is.
+        rows = [json.loads(line) for line in out.read_text().splitlines()]
+        out.unlink()
+        begun = [json.dumps({"key": fingerprint([["judge", server.url, "m"], r["prompt"], r["completion"]]),
+                             "labels": [[x, "judge:m"] for x in r["labels"]]}) for r in rows[:30]]  # fmt: skip
+        part.write_text("\n".join([*begun, begun[0][:20]]))
+        server.asked.clear()
+        process(*words)
+        assert len(server.asked) == 10
+    assert [json.loads(line) for line in out.read_text().splitlines()] == rows
+    assert {row["labels"][0] for row in rows} == {False, True}
+    people = tmp_path / "labelled.people.jsonl"
+    sample = [json.loads(line) for line in people.read_text().splitlines()]
+    assert {x for row in sample for x in row["labels"]} == {None}
+    said = {row["completion"]: row["labels"] for row in rows}
+    people.write_text("".join(json.dumps(row | {"labels": said[row["completion"]]}) + "\n" for row in sample))
+    assert process("agree", out, people).startswith("100% of answers agree")
+    trained = ["train", out, "--labels", "given", "--model", "tiny-random", "--steps", "5"]
+    process(*trained, "--out", tmp_path / "model", "--cache", tmp_path / "cache")
+
+
+def test_roll_outs_label_what_has_accepted_answers(process: Process, solutions: Path, tmp_path: Path) -> None:
+    rows = [json.loads(line) for line in solutions.read_text().splitlines()[:3]]
+    asked = tmp_path / "asked.jsonl"
+    asked.write_text("".join(json.dumps(row | {"answers": ["no such"]}) + "\n" for row in rows))
+    words = ["label", asked, "--model", "tiny-random", "--out", tmp_path / "out.jsonl", "--by"]
+    told = json.loads(process(*words, "rollouts:2", "--json"))
+    assert told["labelled"] == told["steps"]
+    labels = [json.loads(line)["labels"] for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert {x for of in labels for x in of} == {0.0}  # a random model reaches nothing
+    process(*words, "search:2")
+    labels = [json.loads(line)["labels"] for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert all(of == [False] + [None] * (len(of) - 1) for of in labels)
+    for by, why in [("rollouts:0", "continuations from 1"), ("judge", "rounds.labels.judge"), ("luck", "known are")]:
+        with pytest.raises(ParetoError, match=why):
+            process(*words, by)
+    with pytest.raises(ParetoError, match="no 'answers'"):
+        process("label", solutions, "--out", tmp_path / "none.jsonl", "--by", "rollouts:2")

@@ -46,6 +46,12 @@ def pool_key(base: Base, recipe: Recipe, prompts: Sequence[Prompt]) -> str:
     )
 
 
+def scores_key(base: Base, recipe: Recipe, prompts: Sequence[Prompt]) -> str:
+    """Hash of the pool and of the objectives that score it."""
+    objectives = [o.model_dump(mode="json") for o in recipe.objectives]
+    return fingerprint({"pool": pool_key(base, recipe, prompts), "objectives": objectives})
+
+
 def make_pool(
     base: Base,
     recipe: Recipe,

@@ -45,6 +45,46 @@ def allocate(spread: ArrayLike, budget: float, cap: int, least: int = 1) -> Inte
     Raises:
         ParetoError: a spread or a count out of range.
     """
+    order, gains = _granted(spread, budget, cap, least)
+    p = gains.shape[1]
+    return np.asarray(least + np.bincount(order % max(p, 1), minlength=p))
+
+
+def marginal_gain(spread: ArrayLike, budget: float, cap: int) -> float:
+    """What the last answer of a budget is expected to bring: the price at which prompts like these get so many.
+
+    Args:
+        spread: as in ``allocate``.
+        budget: answers per prompt on average, 1 to ``cap``.
+        cap: answers to one prompt at most.
+
+    Returns:
+        In units of utility; infinite where the budget leaves nothing to give.
+
+    Raises:
+        ParetoError: see ``allocate``.
+    """
+    order, gains = _granted(spread, budget, cap, 1)
+    return float(gains.ravel()[order].min(initial=np.inf))
+
+
+def worth(spread: float, price: float, cap: int) -> int:
+    """How many answers a prompt is worth: up to the last that is expected to bring its price.
+
+    Args:
+        spread: predicted for the prompt, as in ``allocate``.
+        price: of an answer, in units of utility, above 0.
+        cap: answers at most.
+    """
+    return 1 + int((np.diff(gaussian_best(cap)) * spread >= price).sum())
+
+
+def _granted(spread: ArrayLike, budget: float, cap: int, least: int) -> tuple[Integers, Floats]:
+    """The answers beyond the least that a budget pays, as places in the flattened gains, and the gains of all.
+
+    Returns:
+        (answers,) and (cap - least, p): of the lower count first, so that prompts of equal gain take turns.
+    """
     known = np.asarray(spread, dtype=float)
     if not (np.isfinite(known).all() and (known >= 0).all()):
         raise ParetoError("allocation: a predicted spread is negative, NaN or infinite")
@@ -52,10 +92,8 @@ def allocate(spread: ArrayLike, budget: float, cap: int, least: int = 1) -> Inte
         raise ParetoError(f"allocation: at least {least} and at most {cap} answers; wanted 1 ≤ least ≤ cap")
     if not least <= budget <= cap:
         raise ParetoError(f"allocation: {budget:g} answers per prompt; wanted {least} to {cap}")
-    # (cap - least, p): the lower count first, so that prompts of equal gain take turns.
     gains = np.diff(gaussian_best(cap))[least - 1 :, None] * known
     order = np.argsort(-gains, axis=None, kind="stable")
     # 1e-9: a mean such as 7.1 over 30 prompts must not lose an answer to its last bit.
     best = order[: int(budget * len(known) + 1e-9) - least * len(known)]
-    best = best[gains.ravel()[best] > 0]
-    return np.asarray(least + np.bincount(best % max(len(known), 1), minlength=len(known)))
+    return best[gains.ravel()[best] > 0], gains

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from pareto.config import suggest
 from pareto.errors import ParetoError
@@ -24,6 +25,25 @@ _CRITICAL = re.compile(
 """Health, law and money: an answer that is wrong costs the one who asks."""
 
 
+MEAN = 4
+"""Answers on average, where a prompt's number follows from its difficulty."""
+MOST_PER_MEAN = 4
+"""How many times that many a prompt gets at most."""
+
+
+@dataclass(frozen=True)
+class Adaptive:
+    """As many answers as a prompt's difficulty makes worth drawing."""
+
+    mean: int = MEAN
+    """Over prompts like those that the run was trained on."""
+
+    @property
+    def cap(self) -> int:
+        """Answers to one prompt at most."""
+        return min(MOST, MOST_PER_MEAN * self.mean)
+
+
 def class_of(prompt: str) -> str:
     """``critical``, ``simple`` or ``ordinary``, by the prompt's words and length alone."""
     words = len(prompt.split())
@@ -32,13 +52,17 @@ def class_of(prompt: str) -> str:
     return "simple" if words <= SIMPLE_WORDS else "ordinary"
 
 
-def parse_best_of(text: str) -> int | dict[str, int]:
-    """``8``, or answers by class such as ``simple=1,critical=8``; classes that are not named have ``CLASSES``'.
+def parse_best_of(text: str) -> int | dict[str, int] | Adaptive:
+    """``8``; or answers by class such as ``simple=1,critical=8``, where classes that are not named have ``CLASSES``';
+    or ``auto`` or ``auto=8``: by difficulty, so many on average.
 
     Raises:
         ParetoError: no whole number from 1 to ``MOST``, or an unknown class.
     """
-    if "=" not in text:
+    word, equals, number = text.partition("=")
+    if word == "auto":
+        return Adaptive(_count(number, text)) if equals else Adaptive()
+    if not equals:
         return _count(text, text)
     asked = parse_numbers(text, "--best-of", "simple=1,critical=8")
     for name in asked:
@@ -61,4 +85,6 @@ def answers_for(prompt: str, n: int | Mapping[str, int], rule: Callable[[str], s
 def _count(text: str, whole: str) -> int:
     if text.isascii() and text.isdecimal() and len(text) <= 4 and 1 <= int(text) <= MOST:
         return int(text)
-    raise ParetoError(f"--best-of {whole}: wanted a whole number of answers from 1 to {MOST}, or simple=1,critical=8")
+    raise ParetoError(
+        f"--best-of {whole}: wanted a whole number of answers from 1 to {MOST}, simple=1,critical=8 or auto"
+    )

@@ -27,6 +27,8 @@ class Solution:
     """It stands, for messages."""
     truth: Labels | None = None
     """Labels of all steps where ``labels`` are those of some only: never learnt from, only measured by."""
+    answers: tuple[str, ...] = ()
+    """Accepted answers of the problem."""
 
     @property
     def labelled(self) -> bool:
@@ -40,14 +42,15 @@ class Solution:
 
 
 def read_solutions(path: str | Path) -> list[Solution]:
-    """Read a JSONL or Parquet file with ``prompt``, ``completion`` and, if it has them, ``labels``.
+    """Read a JSONL or Parquet file with ``prompt``, ``completion`` and, if it has them, ``labels`` and ``answers``.
 
     ``labels`` is a list with a value for each step of the completion: true, false, a chance in [0, 1], or null.
+    ``answers`` is a list of the problem's accepted answers.
 
     Raises:
         ParetoError: no such file or column; a value of another kind; as many labels as there are not steps.
     """
-    rows = file_rows(Path(path), ("prompt", "completion"), ("labels",), "solutions")
+    rows = file_rows(Path(path), ("prompt", "completion"), ("labels", "answers"), "solutions")
     found = [_solution(where, row) for where, row in rows]
     if not found:
         raise ParetoError(f"{path}: no solutions in it")
@@ -67,7 +70,10 @@ def labeller(spec: str) -> Labeller | None:
         return None
     if kind == "sparse" and number.isascii() and number.isdigit() and int(number):
         return Sparse(Verified(), int(number))
-    raise ParetoError(f"--labels '{spec}' is none; known: verified, sparse:K (every K-th step, from 1), given")
+    raise ParetoError(
+        f"labels '{spec}': known are verified, sparse:K (every K-th step, from 1), and given, those of the file; "
+        "judges and roll-outs write them there: pareto process label"
+    )
 
 
 def labelled(solutions: Sequence[Solution], by: Labeller | None) -> list[Solution]:
@@ -101,15 +107,18 @@ def _solution(where: str, row: Mapping[str, Any]) -> Solution:
     for name in ("prompt", "completion"):
         if not (isinstance(row[name], str) and row[name].strip()):
             raise ParetoError(f"{where}: '{name}' is no text, or an empty one")
-    labels = row.get("labels")
+    labels, answers = row.get("labels"), row.get("answers") or []
+    if not (isinstance(answers, list) and all(isinstance(a, str) for a in answers)):
+        raise ParetoError(f"{where}: 'answers' is a list of texts, such as [\"42\"]")
     if labels is None:
-        return Solution(row["prompt"], row["completion"], None, where)
+        return Solution(row["prompt"], row["completion"], None, where, answers=tuple(answers))
     steps = len(split_steps(row["completion"]))
     if not isinstance(labels, list) or len(labels) != steps:
-        given = f"{len(labels)} values" if isinstance(labels, list) else f"a {type(labels).__name__}"
-        raise ParetoError(f"{where}: 'labels' has {given}, the completion {steps} steps; one value per step is needed")
+        told = f"{len(labels)} values" if isinstance(labels, list) else f"a {type(labels).__name__}"
+        raise ParetoError(f"{where}: 'labels' has {told}, the completion {steps} steps; one value per step is needed")
     for k, value in enumerate(labels, 1):
         number = isinstance(value, int | float) and 0 <= value <= 1
         if not (value is None or number):
             raise ParetoError(f"{where}: label {k} is {value!r}; known: true, false, a chance in [0, 1], null")
-    return Solution(row["prompt"], row["completion"], tuple(StepLabel(v, GIVEN) for v in labels), where)
+    given = tuple(StepLabel(v, GIVEN) for v in labels)
+    return Solution(row["prompt"], row["completion"], given, where, answers=tuple(answers))

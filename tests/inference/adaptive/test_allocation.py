@@ -8,7 +8,7 @@ from scipy.integrate import quad
 from scipy.stats import norm
 
 from pareto.errors import ParetoError
-from pareto.inference.adaptive.allocation import allocate, gaussian_best
+from pareto.inference.adaptive.allocation import allocate, gaussian_best, marginal_gain, worth
 
 
 def test_the_best_of_gaussians_is_the_integral_of_their_maximum() -> None:
@@ -42,6 +42,22 @@ def test_wider_prompts_get_more_within_least_and_cap() -> None:
     assert counts.sum() == 30
     assert counts[0] == 2
     assert counts[-1] == 16
+
+
+@given(st.lists(st.floats(0.01, 10), min_size=1, max_size=12), st.floats(1.5, 8))
+def test_at_the_price_of_a_budget_prompts_get_what_the_budget_gives_them(spread: list[float], budget: float) -> None:
+    price = marginal_gain(spread, budget, cap=8)
+    counts = [worth(s, price, cap=8) for s in spread]
+    given_by_budget = allocate(spread, budget, cap=8).tolist()
+    # Of equal gains the budget pays some, the price all.
+    assert all(a >= b for a, b in zip(counts, given_by_budget, strict=True))
+    dearer = [worth(s, price * (1 + 1e-9), cap=8) for s in spread]
+    assert all(a <= b for a, b in zip(dearer, given_by_budget, strict=True))
+
+
+def test_without_a_budget_no_second_answer_is_worth_its_price() -> None:
+    assert marginal_gain([1.0, 2.0], 1, cap=8) == math.inf
+    assert worth(1e6, math.inf, cap=8) == 1
 
 
 def test_nothing_is_drawn_for_prompts_whose_answers_are_alike() -> None:

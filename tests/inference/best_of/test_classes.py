@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pareto.errors import ParetoError
-from pareto.inference.best_of.classes import answers_for, class_of, parse_best_of
+from pareto.inference.best_of.classes import Adaptive, answers_for, class_of, parse_best_of
 
 
 def test_a_class_follows_from_words_and_length() -> None:
@@ -24,7 +24,17 @@ def test_a_number_is_for_every_prompt_and_classes_fill_up() -> None:
     assert answers_for("Name a river.", by_class, lambda prompt: "critical") == 16
 
 
-@pytest.mark.parametrize("text", ["0", "-1", "1025", "many", "", "1.5", "8 8", "simple=0", "simple=1.5", "9" * 5000])
+def test_auto_is_by_difficulty_with_a_mean() -> None:
+    assert parse_best_of("auto") == Adaptive(4)
+    assert parse_best_of("auto=8") == Adaptive(8)
+    assert Adaptive(8).cap == 32
+    assert Adaptive(1000).cap == 1024
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["auto=0", "auto=", "auto=x", "0", "-1", "1025", "many", "", "1.5", "8 8", "simple=0", "simple=1.5", "9" * 5000],
+)
 def test_another_number_is_refused(text: str) -> None:
     with pytest.raises(ParetoError, match=r"--best-of .*: wanted a whole number of answers from 1 to 1024") as refused:
         parse_best_of(text)

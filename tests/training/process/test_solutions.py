@@ -48,7 +48,7 @@ def test_what_cannot_be_labelled_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ParetoError, match=r"solutions.jsonl:1: no 'labels'; give them, or take --labels verified"):
         labelled(read_solutions(written(tmp_path, {"prompt": "?", "completion": "x"})), None)
     for spec in ("sparse:0", "sparse:", "sparse:x", "sparse:²", "verify"):
-        with pytest.raises(ParetoError, match="known: verified, sparse:K"):
+        with pytest.raises(ParetoError, match="known are verified, sparse:K"):
             labeller(spec)
     with pytest.raises(ParetoError, match="no solutions in it"):
         read_solutions(written(tmp_path))
