@@ -10,7 +10,9 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 import zipfile
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -48,6 +50,9 @@ PACKAGED = {
 }
 TINY = "tiny-random"
 """A random two-layer Llama over bytes, made on the spot: for tests and the smoke sweep only."""
+LOADING = threading.RLock()
+"""Held by whoever loads a model: transformers makes it under settings of the whole process, so that a second thread's
+parameters would stay empty, and imports its classes in a way that is not safe either."""
 
 
 @dataclass
@@ -72,11 +77,26 @@ class Base:
 
         An empty system prompt is written out, which keeps the template's own default away.
         """
-        messages = [
-            {"role": "system", "content": self.system if system is None else system},
-            {"role": "user", "content": text},
-        ]
-        ids = self.tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=True, return_dict=False)
+        return self._turn_ids([_turn("system", self.system if system is None else system), _turn("user", text)])
+
+    def conversation_ids(self, turns: Sequence[Mapping[str, str]]) -> list[int]:
+        """Tokens of a conversation up to where the next answer begins.
+
+        Args:
+            turns: each with ``role`` and ``content``; without a system prompt in front they get the base's.
+
+        Raises:
+            ParetoError: the chat template does not take such turns in such an order.
+        """
+        given = turns and turns[0]["role"] == "system"
+        try:
+            return self._turn_ids([*([] if given else [_turn("system", self.system)]), *turns])
+        except Exception as e:  # a template says in its own words what it does not take
+            raise ParetoError(f"the chat template of {self.name} does not take this conversation: {e}") from None
+
+    def _turn_ids(self, turns: Sequence[Mapping[str, str]]) -> list[int]:
+        written = [dict(turn) for turn in turns]
+        ids = self.tokenizer.apply_chat_template(written, add_generation_prompt=True, tokenize=True, return_dict=False)
         return list(ids)
 
     def completion_ids(self, text: str) -> list[int]:
@@ -104,6 +124,10 @@ class Base:
     def context(self) -> int:
         """Longest sequence, in tokens."""
         return int(getattr(self.model.config, "max_position_embeddings", 2048))
+
+
+def _turn(role: str, content: str) -> dict[str, str]:
+    return {"role": role, "content": content}
 
 
 def cache_root() -> Path:
@@ -168,6 +192,11 @@ def load(config: Model) -> Base:
         ParetoError: see ``resolve``; or a fine-tuned model that is not made yet, a device that is not there, a folder
             that transformers cannot load, or a tokenizer without chat template.
     """
+    with LOADING:
+        return _load(config)
+
+
+def _load(config: Model) -> Base:
     import torch
     from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM, AutoTokenizer

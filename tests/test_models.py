@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from pareto import models
 from pareto.config import Model
 from pareto.errors import ParetoError
 from pareto.models import PACKAGED, context_check, fetch, fingerprint, load, pick_dtype, resolve
+from pareto.objectives.encoder import load_encoder
 
 if TYPE_CHECKING:
     from pareto.models import Base
@@ -219,3 +221,11 @@ def test_a_prompt_must_fit_the_recipe_and_the_context(tiny: Base) -> None:
     context_check(tiny, [1] * 472, 40, 1000, "x")
     with pytest.raises(ParetoError, match=r"473 tokens long and at most 472 fit .*context 512, 40 for the answer"):
         context_check(tiny, [1] * 473, 40, 1000, "x")
+
+
+def test_models_may_be_loaded_in_several_threads():
+    config = Model(base="tiny-random")
+    with ThreadPoolExecutor(4) as pool:
+        loaded = list(pool.map(lambda k: load_encoder.__wrapped__() if k % 2 else load(config).model, range(8)))
+    assert loaded[1].embed(["x"]).shape == (1, 384)
+    assert not any(p.is_meta for model in loaded[::2] for p in model.parameters())

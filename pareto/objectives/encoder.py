@@ -69,9 +69,7 @@ def load_encoder(source: str | None = None) -> Encoder:
     Raises:
         ParetoError: the package is missing, or the source cannot be loaded.
     """
-    from transformers import AutoModel
-
-    return Encoder(*pretrained(AutoModel, source or str(_packaged_folder()), "encoder"))
+    return Encoder(*pretrained("AutoModel", source or str(_packaged_folder()), "encoder"))
 
 
 def _packaged_folder() -> Path:

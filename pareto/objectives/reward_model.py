@@ -25,9 +25,7 @@ class RewardModel:
         Raises:
             ParetoError: it cannot be loaded, its head is untrained, or the label does not fit.
         """
-        from transformers import AutoModelForSequenceClassification
-
-        self._model, self._tokenizer = pretrained(AutoModelForSequenceClassification, source, "reward model")
+        self._model, self._tokenizer = pretrained("AutoModelForSequenceClassification", source, "reward model")
         config = self._model.config
         self._index = _index(source, config.id2label, label)
         self._independent = config.problem_type == "multi_label_classification"

@@ -158,6 +158,7 @@ def read_adapter(folder: Path, base: Base) -> tuple[State, State]:
     Raises:
         ParetoError: not an adapter of ours, damaged, or of another base model.
     """
+    import torch
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
@@ -180,7 +181,8 @@ def read_adapter(folder: Path, base: Base) -> tuple[State, State]:
         match = FACTOR.fullmatch(key)
         if match is None:
             raise ParetoError(f"{folder}: {key!r} is no factor of a LoRA adapter")
-        (a if match["factor"] == "A" else b)[match["module"]] = value.float()
+        # They lie in a memory map: a file that somebody writes over would end the process (SIGBUS).
+        (a if match["factor"] == "A" else b)[match["module"]] = value.to(torch.float32, copy=True)
     modules = dict(base.model.named_modules())
     for name in a | b:
         weight = getattr(modules.get(name), "weight", None)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pareto.models import LOADING
 from pareto.objectives.ensemble.features import BATCH, Progress, conversation
 from pareto.objectives.reward_model import RewardModel
 
@@ -23,9 +24,10 @@ def classifier(base: Base) -> Any:
     It scores the hidden state of the last token that is no padding, so padding must not be the end of the turn.
     """
     import torch
-    from transformers import AutoModelForSequenceClassification
 
-    with quietly():
+    with LOADING, quietly():
+        from transformers import AutoModelForSequenceClassification
+
         model: Any = AutoModelForSequenceClassification.from_pretrained(base.path, num_labels=1, dtype=torch.float32)
     model.config.get_text_config().pad_token_id = padding(base)
     return model.to(base.device).eval()
