@@ -17,8 +17,9 @@ from pareto.inference.adaptive.pool import Pool
 from pareto.objectives.encoder import load_encoder
 from pareto.records import Prompt
 
-RULE = "both"
-"""Whose savings are the figure: a number of answers by difficulty, and an end by price."""
+RULE = "learned"
+"""Whose savings are the figure: drawing ends where what another answer promises, learned from pools, is below its
+price."""
 PASSING = (0.5, 0.75, 0.9)
 """Shares of training answers below the utility from which an answer passes."""
 PASS = 0.75
@@ -28,7 +29,7 @@ LOOKS = (0.25, 0.5, 0.75)
 
 
 def adaptive(ground: Ground) -> Found:
-    """Difficulty is learnt on training prompts; rules are fitted to one half of held-out ones, measured on the other.
+    """Difficulty is learnt on training prompts; rules are fitted to four fifths of held-out ones, measured on the rest.
 
     Returns:
         For prompts of ``several`` types and for ``people``'s questions alone what ``_measured`` tells.

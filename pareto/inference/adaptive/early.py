@@ -14,7 +14,7 @@ from pareto.inference.adaptive.orders import orders
 from pareto.inference.adaptive.pool import Floats, Pool
 from pareto.inference.adaptive.prices import SHUFFLES
 from pareto.inference.adaptive.rejection import Rejection, fit_rejection, promise, rejected
-from pareto.inference.adaptive.savings import Savings, halves, ratio, saves
+from pareto.inference.adaptive.savings import Savings, folds, ratio, saves
 from pareto.inference.adaptive.spending import Spending, counted, joined
 from pareto.inference.adaptive.terms import Terms
 
@@ -58,7 +58,7 @@ def evaluate_rejection(prefixes: Mapping[int, ArrayLike], pool: Pool, terms: Ter
         terms: ``against`` is how many answers are begun; ``share`` and ``seed``.
 
     Returns:
-        What ``Savings`` says, the two halves' ``rules``, the ``correlation`` of beginnings with whole answers within
+        What ``Savings`` says, the two folds' ``rules``, the ``correlation`` of beginnings with whole answers within
         prompts by their length (null where there is none), and a ``verdict``. Plain data for JSON.
 
     Raises:
@@ -72,7 +72,7 @@ def evaluate_rejection(prefixes: Mapping[int, ArrayLike], pool: Pool, terms: Ter
                 f"beginnings of {after} tokens: {values.shape}; wanted {pool.utility.shape} as the answers"
             )
     fixed = counted(pool, asked.against)
-    first, second = halves(len(pool.utility), asked.seed)
+    first, second = folds(len(pool.utility), asked.seed)
     parts, rules = [], []
     for fit, held in ((second, first), (first, second)):
         known = {after: values[fit] for after, values in begun.items()}

@@ -1,30 +1,36 @@
 """What adaptive numbers of answers save on prompts that they were not fitted to.
 
-Each half of the prompts is measured by rules that are fitted to the other. A rule that draws less also gains less, and
-the gain of best-of-n is so flat that its last 2 % cost 5 % of the tokens: so each rule is held against the same tokens
-spent evenly, and only what is above that is called a saving.
+Each fifth of the prompts is measured by rules that are fitted to the others. A rule that draws less also gains less,
+and the gain of best-of-n is so flat that its last 2 % cost 5 % of the tokens: so each rule is held against the same
+tokens spent evenly, and only what is above that is called a saving.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from pareto.inference.adaptive.allocation import allocate
-from pareto.inference.adaptive.pool import Integers, Pool
+from pareto.inference.adaptive.pool import Floats, Integers, Pool
 from pareto.inference.adaptive.prices import Drawn, highest_price
-from pareto.inference.adaptive.savings import Savings, halves, ratio
+from pareto.inference.adaptive.promise import Promise
+from pareto.inference.adaptive.savings import Savings, folds, ratio
 from pareto.inference.adaptive.spending import Spending, counted, joined, shuffled, stopped
 from pareto.inference.adaptive.terms import Terms
 
+FOLDS = 5
+"""Parts of the prompts, each measured by rules that are fitted to the others; and within those, of what a promise is
+learned from and priced on."""
 BUDGETS = 4
 """Tried per answer: mean numbers of answers in steps of a quarter."""
 
 
 def evaluate(pool: Pool, terms: Terms | None = None) -> dict[str, Any]:
-    """Measure allocation by predicted spread, stopping at a price, and both, each held out; see ``_told``.
+    """Measure allocation by predicted spread, stopping at a price, both, and stopping by a learned promise, each held
+    out; see ``_told``.
 
     Args:
         pool: with at least ``cap`` answers per prompt; without a predicted spread only stopping is measured.
@@ -32,21 +38,21 @@ def evaluate(pool: Pool, terms: Terms | None = None) -> dict[str, Any]:
 
     Returns:
         ``prompts``, ``samples``, ``fixed`` (``n``, ``tokens`` and ``gain`` of the fixed number) and ``rules``: what
-        each of ``allocation``, ``stopping`` and ``both`` draws and saves. Plain data for JSON.
+        each of ``allocation``, ``stopping``, ``both`` and ``learned`` draws and saves. Plain data for JSON.
 
     Raises:
         ParetoError: too few prompts or answers.
     """
     asked = terms or Terms()
-    first, second = halves(len(pool.utility), asked.seed)
-    rules: dict[str, Callable[[Pool, Pool, Terms], Spending]] = {"stopping": _stopping}
+    rows = folds(len(pool.utility), asked.seed, FOLDS)
+    rules: dict[str, Callable[[Pool, Pool, Terms], Spending]] = {"stopping": _stopping, "learned": _learned}
     if pool.spread is not None:
         rules |= {"allocation": _allocation, "both": _both}
     fixed = counted(pool, asked.against)
     told = {}
     for name, rule in rules.items():
-        parts = [rule(pool.take(fit), pool.take(held), asked) for fit, held in ((second, first), (first, second))]
-        told[name] = _told(pool, joined(parts, [first, second]), fixed, asked)
+        parts = [rule(pool.take(_others(held, pool)), pool.take(held), asked) for held in rows]
+        told[name] = _told(pool, joined(parts, rows), fixed, asked)
     return {
         "prompts": len(pool.utility),
         "samples": pool.utility.shape[1],
@@ -72,6 +78,31 @@ def _stopping(fit: Pool, held: Pool, terms: Terms) -> Spending:
 def _both(fit: Pool, held: Pool, terms: Terms) -> Spending:
     budgets = range(terms.least, terms.cap + 1)
     return _priced(fit, held, [(_allocated(fit, b, terms), _allocated(held, b, terms)) for b in budgets], terms)
+
+
+def _learned(fit: Pool, held: Pool, terms: Terms) -> Spending:
+    """Stop where the promise learned from some prompts is below a price that is fitted to it on others."""
+    most = max(terms.cap, terms.against)
+    drawn = Drawn.of(fit.utility, most, seed=terms.seed)
+    utility, expected = drawn.utility(fit.utility), np.empty(drawn.best.shape)
+    for part in folds(len(fit.utility), terms.seed + 1, FOLDS):
+        expected[:, part] = _promised(fit.take(_others(part, fit)), fit.take(part), utility[:, part], terms)
+    lost = (1 - terms.aim) * float(counted(fit, terms.against).gain.mean())
+    price = highest_price(replace(drawn, expected=expected), np.full(len(fit.utility), terms.cap), lost, terms)
+    elsewhere = Drawn.of(held.utility, most, seed=terms.seed + 1)
+    elsewhere = replace(elsewhere, expected=_promised(fit, held, elsewhere.utility(held.utility), terms))
+    return stopped(held, elsewhere, np.full(len(held.utility), terms.cap), price, terms)
+
+
+def _promised(fit: Pool, held: Pool, utility: Floats, terms: Terms) -> Floats:
+    """What another answer promises after each of some, (shuffles, prompts, cap)."""
+    promise = Promise.fit(fit.utility, terms.cap, fit.spread, terms.seed)
+    spread = None if held.spread is None else np.broadcast_to(held.spread, utility.shape[:2])
+    return promise.expected(utility, spread)
+
+
+def _others(rows: Integers, pool: Pool) -> Integers:
+    return np.setdiff1d(np.arange(len(pool.utility)), rows)
 
 
 def _allocated(pool: Pool, budget: float, terms: Terms) -> Integers:

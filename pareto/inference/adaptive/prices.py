@@ -84,6 +84,10 @@ class Drawn:
         known = None if spread is None else np.broadcast_to(np.asarray(spread, dtype=float), utility.shape[:2])
         return cls(picked, np.maximum.accumulate(utility, axis=2), improvement(utility, known))
 
+    def utility(self, scores: Floats) -> Floats:
+        """Of the answers in their orders, (shuffles, prompts, cap), for the pool that was shuffled."""
+        return np.take_along_axis(scores[None], self.picked, axis=2)
+
     def counts(self, price: float, caps: Integers, terms: Terms) -> Integers:
         """After how many answers one stops, (shuffles, prompts).
 

@@ -75,13 +75,13 @@ def ratio(above: Floats, below: Floats, seed: int) -> Ratio:
     return {"value": float(above.sum()) / total if total else 0.0, "low": low, "high": high}
 
 
-def halves(prompts: int, seed: int) -> tuple[Integers, Integers]:
-    """Indices of two random halves.
+def folds(prompts: int, seed: int, most: int = 2) -> list[Integers]:
+    """Indices of random parts of nearly the same size: ``most``, or fewer so that each has two prompts.
 
     Raises:
         ParetoError: fewer than four prompts.
     """
     if prompts < 4:
-        raise ParetoError(f"{prompts} prompts cannot be fitted to and measured on by halves; at least 4 are needed")
+        raise ParetoError(f"{prompts} prompts cannot be fitted to and measured on in turn; at least 4 are needed")
     order = np.random.default_rng(seed).permutation(prompts)
-    return np.sort(order[: prompts // 2]), np.sort(order[prompts // 2 :])
+    return [np.sort(part) for part in np.array_split(order, min(most, prompts // 2))]
