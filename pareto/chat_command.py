@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -72,6 +73,7 @@ def best_answers(
     """
     from pareto.inference.adaptive.stopping import Stopping
     from pareto.inference.best_of.cache import FILE, Cache
+    from pareto.inference.best_of.classes import class_of
     from pareto.inference.best_of.engine import best_of
     from pareto.inference.best_of.scoring import Judge
 
@@ -124,7 +126,8 @@ def best_answers(
         if asked.show_all:
             typer.echo(candidates_table(best, names) + "\n")
         typer.echo(printable(best.answer.text))
-        _tell(best, n)
+        kind = f" ({class_of(text)})" if isinstance(asked.n, dict) else ""
+        _tell(best, f"{n}{kind}")
 
     return answer
 
@@ -193,17 +196,17 @@ def _short(text: str) -> str:
     return line if len(line) <= SHOWN else line[: SHOWN - 1] + "…"
 
 
-def _tell(best: Best, n: int) -> None:
+def _tell(best: Best, n: str) -> None:
     """What is to be known of an answer, apart from it."""
     answer = best.answer
     made = "kept from an earlier time" if best.cached else f"{best.reason}, {best.tokens} tokens"
     say(f"best of {n}: {made}; utility {answer.utility:.2f}; KL to the policy at most {best.kl:.2f} nats")
     if answer.broken:
         say(f"note: no answer keeps the priorities; the nearest is given ({printable(answer.broken)})")
-    for candidate in best.candidates:
-        for failure in candidate.failures:
-            what = "no answer is free of it" if candidate is answer else "one answer"
-            say(f"note: reward {printable(failure)} ({what})")
+    failures = Counter(failure for candidate in best.candidates for failure in candidate.failures)
+    for failure, count in failures.items():
+        what = "no answer is free of it" if failure in answer.failures else f"{count} of {len(best.candidates)} answers"
+        say(f"note: reward {printable(failure)} ({what})")
 
 
 def _document(best: Best) -> dict[str, Any]:

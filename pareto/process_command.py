@@ -140,6 +140,11 @@ def label(
     from pareto.training.process.solutions import read_solutions
 
     found = read_solutions(solutions)
+    people = out.with_name(f"{out.stem}.people.jsonl")
+    if out.exists():
+        raise ParetoError(f"{out} is there already; give another --out, so that no label is lost")
+    if sample and people.exists():
+        raise ParetoError(f"{people} is there already, perhaps with people's labels; give another --out")
     read = read_recipe(recipe) if recipe else None
     labeller, settings = who_labels(by, found, read, _model(recipe, model), seed)
     with bars(as_json) as progress:
@@ -147,7 +152,6 @@ def label(
     failures: list[str] = getattr(labeller, "failures", [])
     for why in dict.fromkeys(failures):
         say(f"note: no labels: {printable(why)}")
-    people = out.with_name(f"{out.stem}.people.jsonl")
     checked = write_sample(found, sample, seed, people) if sample else 0
     told = [x.right for of in labels for x in of]
     count = {"solutions": len(found), "steps": len(told), "labelled": sum(r is not None for r in told)}

@@ -92,8 +92,8 @@ def test_answers_by_class(forge, root):
     words = ("chat", "smoke", *options, "--root", root)
     told = forge.run(*words, stdin=prompts)
     assert [line.partition(":")[0] for line in told.err.splitlines() if line.startswith("best")] == [
-        "best of 1",
-        "best of 3",
+        "best of 1 (simple)",
+        "best of 3 (critical)",
     ]
     assert "base has no weights of its own" in told.err
 

@@ -173,11 +173,28 @@ def test_roll_outs_label_what_has_accepted_answers(process: Process, solutions: 
     assert told["labelled"] == told["steps"]
     labels = [json.loads(line)["labels"] for line in (tmp_path / "out.jsonl").read_text().splitlines()]
     assert {x for of in labels for x in of} == {0.0}  # a random model reaches nothing
+    (tmp_path / "out.jsonl").unlink()
     process(*words, "search:2")
-    labels = [json.loads(line)["labels"] for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    (tmp_path / "out.jsonl").rename(tmp_path / "searched.jsonl")
+    labels = [json.loads(line)["labels"] for line in (tmp_path / "searched.jsonl").read_text().splitlines()]
     assert all(of == [False] + [None] * (len(of) - 1) for of in labels)
     for by, why in [("rollouts:0", "continuations from 1"), ("judge", "rounds.labels.judge"), ("luck", "known are")]:
         with pytest.raises(ParetoError, match=why):
             process(*words, by)
     with pytest.raises(ParetoError, match="no 'answers'"):
         process("label", solutions, "--out", tmp_path / "none.jsonl", "--by", "rollouts:2")
+
+
+def test_labels_that_are_there_are_never_lost(process: Process, solutions: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.jsonl"
+    words = ["label", solutions, "--by", "verified", "--out", out, "--sample", "3"]
+    process(*words)
+    with pytest.raises(ParetoError, match=r"out\.jsonl is there already"):
+        process(*words)
+    out.unlink()
+    with pytest.raises(ParetoError, match=r"out\.people\.jsonl is there already"):
+        process(*words)
+    # What another labelling has begun, and perhaps paid for, stays.
+    (tmp_path / "out.jsonl.part").write_text(json.dumps({"key": "other", "labels": [[True, "judge"]]}) + "\n")
+    process(*words[:-2])
+    assert "judge" in (tmp_path / "out.jsonl.part").read_text()

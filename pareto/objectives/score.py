@@ -96,7 +96,7 @@ def _call(reward: Reward, columns: dict[str, list[Any]], cap: int, n: int) -> li
         values = list(reward.function(**columns, max_new_tokens=cap))
     except ParetoError:  # something the user can put right: no row would fare better
         raise
-    except Exception as e:
+    except (Exception, SystemExit) as e:  # a script that a reward imports may end itself
         return f"raised {' '.join(f'{type(e).__name__}: {e}'.split())}"
     return values if len(values) == n else f"returned {len(values)} values for {n} rows"
 
@@ -106,7 +106,9 @@ def _checked(reward: Reward, value: Any) -> float | str | None:
         return None
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except OverflowError:
+        return "returned a number too large to be told from infinity"
+    except Exception:  # whatever a value of the user's own makes of it
         return f"returned a {type(value).__name__}, not a number"
     if isinstance(value, Undecided):
         return value.reason

@@ -253,7 +253,7 @@ def _explained(path: Path, wanted: Callable[[], str]) -> Iterator[None]:
     try:
         yield
     except Exception as e:
-        full = isinstance(e, OSError) and e.errno in (errno.ENOSPC, errno.EDQUOT)
+        full = isinstance(e, OSError) and e.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         if full or os.strerror(errno.ENOSPC) in str(e):
             raise ParetoError(f"disk is full: {path}, {wanted()}") from e
         if isinstance(e, OSError) and e.errno in (errno.EROFS, errno.EACCES, errno.EPERM):

@@ -65,6 +65,17 @@ def wrong_length(completions, **columns):
     return [1.0 for c in completions if "fine" not in c]
 
 
+def ends_the_process(completions, **columns):
+    if any("fine" in c for c in completions):
+        raise SystemExit(0)
+    return [1.0] * len(completions)
+
+
+class Odd:
+    def __float__(self):
+        raise RuntimeError("no")
+
+
 def last(value):
     return lambda completions, **columns: [value if "fine" in c else 1.0 for c in completions]
 
@@ -78,6 +89,9 @@ def last(value):
         (last(math.inf), "returned inf"),
         (last(7.0), "returned 7, outside its range 0 to 1"),
         (last("good"), "returned a str, not a number"),
+        (ends_the_process, "raised SystemExit: 0"),
+        (last(10**400), "returned a number too large to be told from infinity"),
+        (last(Odd()), "returned a Odd, not a number"),
     ],
 )
 def test_a_failing_row_is_masked_and_reported_and_the_others_kept(function, reason):

@@ -51,7 +51,7 @@ def best_of(
         chunk: answers drawn between two questions to ``stopping``, each chunk with a prefill of its own.
         rejection: ends answers at their beginning.
         cache: where answers are kept; one that is kept is returned as it was. Not asked where what the rewards are
-            cannot be known for sure.
+            cannot be known for sure; an answer for which a reward failed is not kept.
         progress: called with (tokens drawn, tokens at most).
 
     Raises:
@@ -72,7 +72,8 @@ def best_of(
     if kept is not None:
         return replace(Best.from_json(kept), cached=True)
     best = task.draw(progress)
-    if cache and key:
+    # A reward that failed may do better next time.
+    if cache and key and not any(candidate.failures for candidate in best.candidates):
         cache.put(key, best.to_json())
     return best
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-_DECOR = r"[ \t]*(?:[#>*_]+[ \t]*)*"
+_DECOR = r"[ \t#>*_]*"
 """What Markdown puts before the first word of a line."""
 _MARKER = re.compile(
     rf"^{_DECOR}step[ \t]+[0-9]+\b|(?<=[.!?;])[ \t]+(?:\*\*)?(?=step[ \t]+[0-9]+[ \t]*[:.)])",

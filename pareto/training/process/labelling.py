@@ -85,14 +85,15 @@ def label_file(
     known = _begun(part)
     found: list[Labels] = []
     for k, solution in enumerate(solutions):
-        key = fingerprint([settings, solution.prompt, solution.completion])
+        key = _key(settings, solution)
         if key not in known:
             known[key] = by(solution.prompt, solution.completion)
             append_line(part, to_json({"key": key, "labels": [[x.right, x.source] for x in known[key]]}))
         found.append(known[key])
         progress(k + 1, len(solutions))
     write_text(out, "".join(_line(s, labels) for s, labels in zip(solutions, found, strict=True)))
-    part.unlink(missing_ok=True)
+    if len(known) == len({_key(settings, s) for s in solutions}):  # others' labels are not ours to drop
+        part.unlink(missing_ok=True)
     return found
 
 
@@ -118,6 +119,10 @@ def _solver(solutions: Sequence[Solution]) -> Callable[[str, str], bool]:
             raise ParetoError(f"{s.where}: no 'answers'; whether a roll-out ends well cannot be told without them")
     answers = {s.prompt: s.answers for s in solutions}
     return lambda prompt, text: correct([prompt], [text], answers=[answers[prompt]]) == [1.0]
+
+
+def _key(settings: Any, solution: Solution) -> str:
+    return fingerprint([settings, solution.prompt, solution.completion])
 
 
 def _line(solution: Solution, labels: Sequence[StepLabel]) -> str:

@@ -12,6 +12,7 @@ import torch
 
 from pareto.errors import ParetoError
 from pareto.objectives.process.hidden import Encoded, Vectors, padded
+from pareto.store.files import discard
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -133,11 +134,26 @@ def fit(
     losses = [row["loss"] for row in log if "loss" in row]
     weights = [p for p in network.parameters() if p.requires_grad]
     if not all(map(math.isfinite, losses)) or not all(bool(p.isfinite().all()) for p in weights):
+        for begun in work.glob("checkpoint-*"):
+            discard(begun)
         raise ParetoError(f"the loss is not a number any more; take a learning rate below {learning_rate:g}")
     return log
 
 
 def last_checkpoint(work: Path) -> str | None:
     """The newest whole one; the state of the trainer is what it writes last."""
-    whole = [p.parent for p in work.glob("checkpoint-*/trainer_state.json")]
+    whole = [p.parent for p in work.glob("checkpoint-*/trainer_state.json") if _readable(p.parent)]
     return str(max(whole, key=lambda p: int(p.name.rpartition("-")[2]))) if whole else None
+
+
+def _readable(checkpoint: Path) -> bool:
+    """Whether its weights have not been cut short."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        for file in checkpoint.glob("*.safetensors"):
+            with safe_open(file, "pt") as weights:
+                weights.keys()
+    except (SafetensorError, OSError):
+        return False
+    return True

@@ -9,7 +9,7 @@ from typing import Any
 
 from pareto.errors import ParetoError
 from pareto.objectives.process.steps import split_steps
-from pareto.prompts.rows import check_columns, file_rows
+from pareto.prompts.rows import check_columns, file_rows, text_of
 from pareto.training.process.labels import Labeller, Labels, Sparse, StepLabel, Verified
 
 GIVEN = "given"
@@ -105,8 +105,7 @@ def labelled(solutions: Sequence[Solution], by: Labeller | None) -> list[Solutio
 def _solution(where: str, row: Mapping[str, Any]) -> Solution:
     check_columns(where, ("prompt", "completion"), row)
     for name in ("prompt", "completion"):
-        if not (isinstance(row[name], str) and row[name].strip()):
-            raise ParetoError(f"{where}: '{name}' is no text, or an empty one")
+        text_of(where, name, row[name])
     labels, answers = row.get("labels"), row.get("answers") or []
     if not (isinstance(answers, list) and all(isinstance(a, str) for a in answers)):
         raise ParetoError(f"{where}: 'answers' is a list of texts, such as [\"42\"]")

@@ -13,6 +13,9 @@ def test_a_class_follows_from_words_and_length() -> None:
     assert class_of("Please write me a friendly note to my new neighbour.") == "ordinary"
     assert class_of("Which dose of paracetamol?") == "critical"
     assert class_of("word " * 60) == "critical"
+    for asked in ("How much aspirin is safe?", "Which doses?", "My chest hurts, what now?", "Mix bleach and ammonia?"):
+        assert class_of(asked) == "critical"
+    assert class_of("A courtesy letter, please.") == "simple"
     assert class_of("Lawn or painting, dosa or taxi?") == "simple"
 
 

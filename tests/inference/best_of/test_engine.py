@@ -224,6 +224,17 @@ def task(policy: Policy, prompt: str | Prompt = QUESTION, **changes) -> Task:
     return dataclasses.replace(made, **changes)
 
 
+def test_an_answer_for_which_a_reward_failed_is_not_kept(policy: Policy, tmp_path: Path) -> None:
+    def flaky(completions: list[str], **columns: object) -> list[float]:
+        raise OSError("disk briefly gone")
+
+    cache = Cache(tmp_path / "answers.sqlite")
+    broken = dataclasses.replace(JUDGE, rewards=tuple(dataclasses.replace(r, function=flaky) for r in REWARDS))
+    best_of(policy, QUESTION, broken, n=2, cache=cache)
+    assert not best_of(policy, QUESTION, JUDGE, n=2, cache=cache).cached
+    assert best_of(policy, QUESTION, JUDGE, n=2, cache=cache).cached
+
+
 def test_whatever_changes_the_answer_changes_the_key(policy: Policy, forged_run) -> None:
     run, _ = forged_run
     other = open_policy(run, next(p for p in load_points(run) if p.id == "expert-kind"))

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -43,3 +45,10 @@ def test_nothing_is_lost_and_nothing_told_twice(text: str) -> None:
         assert step.text == text[step.start : step.end] == step.text.strip() != ""
         at = step.end
     assert not text[at:].strip()
+
+
+def test_a_rule_of_many_marks_is_split_at_once() -> None:
+    began = time.monotonic()
+    for mark in "_*#>":
+        split_steps(f"Name:\n{mark * 5000}\n1 + 1 = 2")
+    assert time.monotonic() - began < 2

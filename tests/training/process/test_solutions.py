@@ -28,8 +28,8 @@ def test_labels_of_the_file_or_of_a_rule(tmp_path: Path) -> None:
     ("row", "told"),
     [
         ({"prompt": "?"}, "no column 'completion'"),
-        ({"prompt": "?", "completion": ""}, "'completion' is no text, or an empty one"),
-        ({"prompt": 3, "completion": "x"}, "'prompt' is no text"),
+        ({"prompt": "?", "completion": ""}, "'completion' is empty"),
+        ({"prompt": 3, "completion": "x"}, "'prompt' must be text"),
         ({"prompt": "?", "completion": "a\nb", "labels": [True]}, "has 1 values, the completion 2 steps"),
         ({"prompt": "?", "completion": "a", "labels": "yes"}, "has a str, the completion 1 steps"),
         ({"prompt": "?", "completion": "a", "labels": ["yes"]}, "label 1 is 'yes'"),
