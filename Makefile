@@ -15,7 +15,7 @@ PINS := pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint app clean postgresql chromium
+.PHONY: help demo test lint app serve clean postgresql chromium
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' Makefile
@@ -37,6 +37,9 @@ lint: .venv/.stamp-dev ## ruff, mypy, import-linter
 app: .venv/.stamp-app ## the explorer in a browser, on the demo run or the latest: http://localhost:8501
 	$(BIN)/pareto app $(if $(wildcard runs/assistant/run.json),assistant)
 
+serve: .venv/.stamp-serve ## the demo run behind OpenAI's chat API, a preference per request: http://127.0.0.1:8000/v1
+	$(BIN)/pareto serve assistant
+
 clean: ## remove .venv and the tools' caches; runs/ stays
 	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -52,10 +55,15 @@ clean: ## remove .venv and the tools' caches; runs/ stays
 	$(INSTALL) --editable '.[app]'
 	@touch .venv/.stamp-demo $@
 
+.venv/.stamp-serve: $(PINS) | .venv/.stamp-venv
+	@echo "Installing pareto and its server into .venv (once; a few minutes)"
+	$(INSTALL) --editable '.[serve]'
+	@touch .venv/.stamp-demo $@
+
 .venv/.stamp-dev: $(PINS) | .venv/.stamp-venv
 	@echo "Installing pareto and its developer tools into .venv (once; a few minutes)"
 	$(INSTALL) --editable '.[dev,app,serve,postgres,dashboard,agemoea]'
-	@touch .venv/.stamp-demo .venv/.stamp-app $@
+	@touch .venv/.stamp-demo .venv/.stamp-app .venv/.stamp-serve $@
 
 .venv/.stamp-venv:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

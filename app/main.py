@@ -12,12 +12,12 @@ import streamlit as st
 from app import data, links, looks, place
 from app.notices import notice, told
 from app.theme import look
-from app.views import duel, explore, export, frontier, label, priorities, rounds, start, sweep
+from app.views import duel, explore, export, frontier, label, monitor, priorities, rounds, start, sweep
 from pareto.errors import ParetoError
 from pareto.rounds.store import list_rounds
 from pareto.store.run import Run
 
-PAGES = (frontier, explore, priorities, duel, label, rounds, sweep, export)
+PAGES = (frontier, explore, priorities, duel, label, rounds, sweep, export, monitor)
 
 
 def main() -> None:

@@ -181,6 +181,39 @@ def bench_inference(
     _told(result, out, as_json, figures_table, plot, inference_picture)
 
 
+@bench_app.command("serve")
+def bench_serve(
+    run: RunName,
+    parts: Annotated[str, typer.Option("--parts", metavar="NAME,…", help="What is measured.")] = (
+        "mixed,fuzz,load,drift"
+    ),
+    clients: Annotated[int, typer.Option("--clients", min=1, help="That ask at the same time.")] = 32,
+    seconds: Annotated[float, typer.Option("--seconds", min=10, help="Of load.")] = 600,
+    cases: Annotated[int, typer.Option("--cases", min=1, help="Made up from the OpenAPI page.")] = 2000,
+    repetitions: Annotated[int, typer.Option("--repetitions", min=1, help="Of the simulation of drift.")] = 200,
+    out: Out = None,
+    root: Root = Path("runs"),
+    as_json: Json = False,
+) -> None:
+    """The server: batches of many preferences, made-up and hostile requests, memory under load, drift."""
+    writable(out, ".json", "--out")
+    quiet()
+    from pareto.bench.serve.bench import bench_serve as run_bench
+    from pareto.store.run import Run
+    from pareto.tables import figures_table
+
+    result = run_bench(
+        Run.open(run, root),
+        _names(parts),
+        clients=clients,
+        seconds=seconds,
+        cases=cases,
+        repetitions=repetitions,
+        say=say,
+    )
+    _told(result, out, as_json, figures_table)
+
+
 @bench_app.command("explorer")
 def bench_explorer(
     run: RunName,

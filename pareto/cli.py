@@ -17,17 +17,21 @@ from pareto.chat_command import best_answers, several
 from pareto.choose_command import choose, measure
 from pareto.config import Aggregation
 from pareto.errors import ParetoError
+from pareto.export_command import chosen_policy as _choose
+from pareto.export_command import export, verify
 from pareto.label_command import label
 from pareto.map_command import map_run
 from pareto.process_command import process_app
 from pareto.reward_command import reward_app
 from pareto.rounds_command import rounds
+from pareto.serve_command import serve
 from pareto.study_command import study_run
 from pareto.terminal import Json, Root, RunName, check_text
 from pareto.terminal import print_json as _print_json
 from pareto.terminal import printable as _printable
 from pareto.terminal import quiet as _quiet
 from pareto.terminal import say as _say
+from pareto.traffic_command import traffic_app
 from pareto.weights_command import auto_answers, weights_app
 
 app = typer.Typer(
@@ -45,13 +49,17 @@ app.add_typer(bank_app, name="bank")
 app.add_typer(reward_app, name="reward")
 app.add_typer(process_app, name="process")
 app.add_typer(weights_app, name="weights")
+app.add_typer(traffic_app, name="traffic")
 app.command("map")(map_run)
 app.command("app")(explorer)
 app.command("choose")(choose)
 app.command("study")(study_run)
 app.command("measure")(measure)
+app.command("export")(export)
+app.command("verify")(verify)
 app.command("label")(label)
 app.command("rounds")(rounds)
+app.command("serve")(serve)
 
 Coefficients = Annotated[
     str | None,
@@ -150,7 +158,8 @@ def chat(
         typer.Option(
             "--best-of",
             metavar="N",
-            help="Draw N answers and give the best under weights and priorities; or by class, simple=1,critical=8.",
+            help="Draw N answers and give the best under weights and priorities; by class: simple=1,critical=8; by "
+            "difficulty: auto, or auto=8 for 8 on average.",
         ),
     ] = None,
     aggregate: Annotated[
@@ -208,45 +217,13 @@ def chat(
         answer(prompt)
         return
     for line in sys.stdin if not sys.stdin.isatty() else iter(lambda: typer.prompt("you", prompt_suffix="> "), ""):
-        if line.strip():
+        if not line.strip():
+            continue
+        try:
+            check_text(line.strip())
             answer(line.strip())
-
-
-@app.command()
-def export(
-    run: RunName,
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="A folder that is not there yet.")],
-    point: Annotated[str | None, typer.Option("--point", help="A point of the front, by its id.")] = None,
-    weights: Annotated[str | None, typer.Option("--weights", metavar="NAME=W,…", help="A preference instead.")] = None,
-    coefficients: Coefficients = None,
-    best: Annotated[bool, typer.Option("--best", help="The balanced point that keeps the priorities.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier export in DIR.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Even if it breaks a priority; its card says so.")] = False,
-    root: Root = Path("runs"),
-    as_json: Json = False,
-) -> None:
-    """Write the chosen policy as a PEFT adapter with its card."""
-    if sum([point is not None, weights is not None, coefficients is not None, best]) != 1:
-        raise ParetoError(
-            "export needs exactly one of --point ID, --weights NAME=W,…, --coefficients NAME=λ,… or --best"
-        )
-    opened, chosen, admission = _choose(run, root, point, weights, coefficients)
-    _quiet()
-    from pareto.export.adapter import export as write
-
-    written = write(opened, chosen, out, admission, overwrite=overwrite, force=force)
-    if as_json:
-        _print_json(
-            {
-                "run": opened.name,
-                "point": chosen.id,
-                "out": str(written),
-                "coefficients": chosen.coefficients,
-                "admission": admission.to_json(),
-            }
-        )
-    else:
-        typer.echo(f"{chosen.id} written to {written}")
+        except ParetoError as e:  # of one prompt; the next may do
+            _say(f"note: {e}")
 
 
 @app.command()
@@ -288,28 +265,6 @@ def main() -> None:
         if e.code == 130:  # what typer makes of ctrl-C
             typer.echo("pareto: stopped; the same command goes on where it was", err=True)
         raise
-
-
-def _choose(
-    run: str, root: Path, point: str | None, weights: str | None, coefficients: str | None
-) -> tuple[Any, Any, Any]:
-    """The run, the point asked for (by default the balanced one under its priorities), and what they say of it."""
-    from pareto.choice.admission import admit
-    from pareto.choice.choose import best
-    from pareto.choice.standing import standing
-    from pareto.frontier import find_point
-    from pareto.store.run import Run
-
-    if sum(asked is not None for asked in (point, weights, coefficients)) > 1:
-        raise ParetoError("give only one of --point, --weights and --coefficients")
-    opened = Run.open(run, root)
-    if weights is not None or coefficients is not None:
-        from pareto.inference.policy import asked_point
-
-        chosen = asked_point(opened, weights, coefficients)
-    else:
-        chosen = best(opened) if point is None else find_point(opened, point)
-    return opened, chosen, admit(opened, chosen, standing(opened))
 
 
 if __name__ == "__main__":

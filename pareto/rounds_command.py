@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import TemporaryDirectory, mkdtemp
 from typing import Annotated, Any, Literal
 
 import typer
@@ -33,6 +34,14 @@ def rounds(
             "--feedback", metavar="NAME=FILE", help="Labelled comparisons for an objective that join the labels."
         ),
     ] = None,
+    traffic: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--traffic",
+            metavar="[NAME=]RUN",
+            help="A served run, whose feedback joins the labels; NAME: the objective where feedback names none.",
+        ),
+    ] = None,
     storage: Annotated[
         str | None,
         typer.Option("--storage", metavar="URL", help="postgresql://… for the studies; default: SQLite in the runs."),
@@ -50,15 +59,19 @@ def rounds(
     )
     given = [feedback_of(parsed, said) for said in feedback or ()]
     quiet()
-    from pareto.rounds.loop import run_rounds
-    from pareto.watch import Screen, Silent
+    # The rounds keep what they take in; no other copy of what people asked stays behind.
+    with TemporaryDirectory(prefix="pareto-traffic-") as folder:
+        for said in traffic or ():
+            given += traffic_of(parsed, said, root, Path(folder))
+        from pareto.rounds.loop import run_rounds
+        from pareto.watch import Screen, Silent
 
-    if as_json:
-        result = run_rounds(parsed, root, storage, Silent(say), given)
-        print_json(result)
-        return
-    with Screen(parsed.names) as screen:
-        result = run_rounds(parsed, root, storage, screen, given)
+        if as_json:
+            result = run_rounds(parsed, root, storage, Silent(say), given)
+            print_json(result)
+            return
+        with Screen(parsed.names) as screen:
+            result = run_rounds(parsed, root, storage, screen, given)
     typer.echo(outcome_text(result, root))
 
 
@@ -89,6 +102,44 @@ def feedback_of(recipe: Recipe, said: str) -> tuple[str, Path]:
     if not Path(file).exists():
         raise ParetoError(f"--feedback {said}: no file {file}")
     return name, Path(file)
+
+
+def traffic_of(recipe: Recipe, said: str, root: Path, folder: Path) -> list[tuple[str, Path]]:
+    """Objectives and files of ``--traffic [NAME=]RUN``: what people said of a served run's answers.
+
+    Args:
+        recipe: of the rounds.
+        said: the run, and by which objective feedback was meant that names none.
+        root: folder of runs.
+        folder: where the files are written.
+
+    Raises:
+        ParetoError: no such run, none of its traffic logged, or nothing in it that can be compared by one of the
+            recipe's objectives.
+    """
+    from pareto.store.run import Run
+    from pareto.traffic.labels import labels, write_labels
+    from pareto.traffic.log import TrafficLog
+
+    name, _, rest = said.partition("=")
+    objective, run = (name, rest) if rest and name in recipe.names else (None, said)
+    opened = Run.open(run, root)
+    with TrafficLog.open(opened) as log:
+        found = labels(log, opened, objective)
+    for line in found.problems:
+        say(f"{opened.name}: {line}")
+    given = []
+    for name in recipe.names:
+        rows = [row for row in found.rows if row["objective"] == name]
+        if rows:
+            # Labels tell the file's name; two runs may have the same one.
+            file = Path(mkdtemp(dir=folder, prefix=f"{name}-")) / f"traffic-{opened.name}.jsonl"
+            write_labels(rows, file)
+            given.append((name, file))
+    if not given:
+        by = ", ".join(sorted({row["objective"] for row in found.rows}))
+        raise ParetoError(f"--traffic {said}: its feedback is by {by}; this recipe has {', '.join(recipe.names)}")
+    return given
 
 
 def outcome_text(result: dict[str, Any], root: Path) -> str:

@@ -124,7 +124,8 @@ def test_export_writes_the_adapter_with_its_card(forge, finished, tmp_path):
     out = tmp_path / "new" / "adapter"
     told = forge.run("export", "smoke", "--point", "expert-vowels", "--out", out, "--root", finished, "--json").json()
     assert told.pop("admission")["kept"] is True
-    assert told == {"run": "smoke", "point": "expert-vowels", "out": str(out), "coefficients": {"expert-vowels": 1.0}}
+    chosen = {"point": "expert-vowels", "coefficients": {"expert-vowels": 1.0}}
+    assert told == {"run": "smoke", "out": str(out), "format": "peft", **chosen}
     card = (out / "README.md").read_text()
     assert Run.open("smoke", finished).recipe_hash in card
     assert "| vowels |" in card

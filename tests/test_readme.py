@@ -10,6 +10,10 @@ from pathlib import Path
 
 import pytest
 from forge import ROOT, Forge
+from traffic_on_disk import pair, served
+
+from pareto.store.run import Run
+from pareto.traffic.log import TrafficLog
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 SECONDS_INSTEAD_OF_MINUTES = {
@@ -40,9 +44,19 @@ NEEDS = {
         "reward card",
     ),
     "pareto process train solutions.jsonl --model tiny-random --steps 20 --out prm": ("process score",),
+    "pareto export smoke --best --format merged --out merged": ("verify merged",),
     'pareto weights learn smoke --utility "provocations:vowels=1;digits=1"': ("weights show", "weights auto"),
 }
 """A command that came before → what in a later one needs it."""
+
+
+def with_feedback(run: Run) -> None:
+    """Two answers to one prompt have been served, and one was liked better."""
+    with TrafficLog.open(run, create=True) as log:
+        for name in ("a", "b"):
+            log.add(served(name, prompt="Say a word.", answer=f"{name} word", user=log.user_key("ID")))
+        log.flush()
+        log.add_feedback(pair("f", "a", "b", objective="vowels"))
 
 
 def commands() -> list[str]:
@@ -56,11 +70,15 @@ def test_the_readme_has_commands() -> None:
     assert len(commands()) >= 6
 
 
-@pytest.mark.parametrize("command", [c for c in commands() if not c.startswith(("pareto sweep", "pareto bench"))])
+@pytest.mark.parametrize(
+    "command", [c for c in commands() if not c.startswith(("pareto sweep", "pareto bench", "pareto serve"))]
+)
 def test_a_command_of_the_readme_runs(command: str, forge: Forge, finished: Path, tmp_path: Path) -> None:
     for name, stand_in in SECONDS_INSTEAD_OF_MINUTES.items():
         command = command.replace(name, stand_in)
     shutil.copytree(finished / "smoke", tmp_path / "runs" / "smoke")
+    if "traffic" in command:
+        with_feedback(Run.open(tmp_path / "runs" / "smoke"))
     for name in ("preferences", "others"):
         rows = [{"prompt": f"Say {k} {name}.", "chosen": f"yes {k % 7}", "rejected": f"no {k % 5}"} for k in range(40)]
         (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))

@@ -44,7 +44,7 @@ def themed(draw: Draw, records: Sequence[Record], look: Look, names: Sequence[st
         text = text.replace(f"@{k}@", colours[k % len(colours)])
     made = go.Figure(json.loads(text.replace(pictures.MUTED, look.muted)))
     made.for_each_trace(lambda t: t.update(marker_line_color=look.background), selector={"mode": "markers"})
-    return _dressed(made, look)
+    return dressed(made, look)
 
 
 def shades(count: int, look: Look) -> list[str]:
@@ -114,10 +114,11 @@ def _by_round(made: go.Figure, rounds: Sequence[Round], look: Look, height: int)
     made.update_xaxes(**axis)
     made.update_yaxes(**axis)
     made.update_layout(height=height, showlegend=len(made.data) > 1)
-    return _dressed(made, look)
+    return dressed(made, look)
 
 
-def _dressed(made: go.Figure, look: Look) -> go.Figure:
+def dressed(made: go.Figure, look: Look) -> go.Figure:
+    """Fonts, margins and legend as all pictures of the explorer have them."""
     axis = {"tickfont": {"color": look.muted, "size": 12}, "title_font": {"color": look.text, "size": 13}}
     made.update_xaxes(automargin=True, **axis)
     made.update_yaxes(automargin=True, **axis)

@@ -13,7 +13,7 @@ from app.data import Data
 from app.looks import Look
 from app.markup import marks
 from app.place import Policy
-from pareto.config import Level
+from pareto.choice.foreseen import bests, doubts
 from pareto.errors import ParetoError
 from pareto.soups.surrogate import half_width
 
@@ -128,29 +128,16 @@ def _priorities(found: Data, policy: Policy, seen: Values) -> str:
         if policy.spec in judged.kept:
             return marks.line("✓ Keeps the priorities in force, as measured on validation prompts.", "rules")
         return marks.line(f"✗ Out of reach under the priorities: {judged.excluded[policy.spec].text}", "rules")
-    doubts = [text for level in levels for text in _doubts(found, level, seen)]
-    if not doubts:
+    std = {name: half / WIDTH for name, half in seen.half.items()}
+    assert found.frame is not None
+    minimised = [n for n, sign in zip(found.names, found.frame.signs, strict=True) if sign < 0]
+    known = [] if found.candidates is None else bests(run_data.verdict(found, place.rules(found)))
+    missed = doubts(levels, minimised, seen.mean, std, known)
+    if not missed:
         return marks.line(
             "✓ Keeps the priorities in force, as far as predicted; only measuring makes it sure.", "rules"
         )
-    return marks.line(f"✗ Priorities: {'; '.join(doubts)}.", "rules")
-
-
-def _doubts(found: Data, level: Level, seen: Values) -> list[str]:
-    """The thresholds of a level that the prediction, or its interval where the level wants to be sure, misses."""
-    assert found.frame is not None
-    told = []
-    for rule in level.rules:
-        if rule.threshold is None:
-            continue
-        sign = found.frame.signs[found.names.index(rule.objective)]
-        mean, half = seen.mean[rule.objective], seen.half[rule.objective]
-        wanted = f"{'at least' if sign > 0 else 'at most'} {rule.threshold:g}"
-        if sign * (mean - rule.threshold) < 0:
-            told.append(f"{rule.objective} {marks.figure(mean, half)}, {wanted} wanted")
-        elif level.confidence is not None and sign * (mean - rule.threshold) < half:
-            told.append(f"{rule.objective} {marks.figure(mean, half)}, {wanted} wanted, but not surely")
-    return told
+    return marks.line(f"✗ Priorities: {'; '.join(doubt.text(marks.figure) for doubt in missed)}.", "rules")
 
 
 def _pin(policy: Policy) -> None:

@@ -1,1 +1,1 @@
-"""The chosen policy in a form that others load: a PEFT folder with its card."""
+"""The chosen policy in forms that others load, or the whole bank, each with its card and the files' hashes."""

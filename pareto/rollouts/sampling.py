@@ -246,16 +246,33 @@ def choose(logits: torch.Tensor, uniform: np.ndarray, sampling: Sampling) -> tup
     Returns:
         tokens (rows,) and their log-probabilities at temperature 1 over the whole vocabulary (rows,).
     """
-    import torch
-
     logits = logits.float()
     top, index = logits.topk(min(sampling.top_k, logits.size(1)), dim=1)
-    p = (top / sampling.temperature).softmax(1)
-    before = p.cumsum(1) - p
-    p = p.masked_fill(before >= sampling.top_p, 0.0)
-    cumulative = p.cumsum(1)
-    wanted = torch.as_tensor(uniform, dtype=p.dtype, device=p.device)[:, None] * cumulative[:, -1:]
-    pick = (cumulative <= wanted).sum(1, keepdim=True).clamp(max=(p > 0).sum(1, keepdim=True) - 1)
+    pick = pick_ranks(top, uniform, sampling.temperature, sampling.top_p)
     tokens = index.gather(1, pick).squeeze(1)
     logp = top.gather(1, pick).squeeze(1) - logits.logsumexp(1)
     return tokens, logp
+
+
+def pick_ranks(
+    top: torch.Tensor, uniform: np.ndarray, temperature: float | torch.Tensor, top_p: float | torch.Tensor
+) -> torch.Tensor:
+    """Which of its ranked tokens each row takes at its uniform number.
+
+    Args:
+        top: logits, the highest first (rows, k).
+        uniform: (rows,) in [0, 1).
+        temperature: of all rows, or of each (rows, 1); above 0.
+        top_p: likewise, in (0, 1].
+
+    Returns:
+        (rows, 1), 0 to k - 1.
+    """
+    import torch
+
+    p = (top / temperature).softmax(1)
+    before = p.cumsum(1) - p
+    p = p.masked_fill(before >= top_p, 0.0)
+    cumulative = p.cumsum(1)
+    wanted = torch.as_tensor(uniform, dtype=p.dtype, device=p.device)[:, None] * cumulative[:, -1:]
+    return (cumulative <= wanted).sum(1, keepdim=True).clamp(max=(p > 0).sum(1, keepdim=True) - 1)

@@ -19,8 +19,8 @@ CRITICAL_WORDS = 60
 """A prompt of so many words or more is critical: much can go wrong."""
 _CRITICAL = re.compile(
     r"\b(?:allerg|ammonia|aspirin|banks?\b|bleach|cancer|chest\b|contract|courts?\b|doses?\b|dosage|dosing|drug|emergenc|"
-    r"hurts?\b|ibuprofen|invest(?:ing|ments?|ors?)?\b(?! time)|kill(?:s|ing)?\b|laws?\b|lawyer|legal|loan|medic|mortgage|"
-    r"overdos|pain(?:s|ful)?\b|paracetamol|pills?\b|poison|police|pregnan|self-harm|suicid|surg|symptom|tax(?:es)?\b|"
+    r"hurts?\b|ibuprofen|invest(?:ing|ments?|ors?)?\b(?! time)|kill(?:s|ing)?\b|laws?\b|lawyer|legal|loan|medic|"
+    r"mortgage|overdos|pain(?:s|ful)?\b|paracetamol|pills?\b|poison|police|pregnan|self-harm|suicid|surg|symptom|tax(?:es)?\b|"
     r"toxic|vaccin)",
     re.IGNORECASE,
 )

@@ -1,0 +1,1 @@
+"""Measurements of serving and of watching what is served."""

@@ -1,0 +1,1 @@
+"""Scripts that another Python runs to load an export; they import nothing of this package."""
