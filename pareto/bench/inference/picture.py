@@ -15,7 +15,12 @@ from pareto.front.looks import MUTED, PALE, PALETTE
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-RULES = {"allocation": "number by difficulty", "stopping": "end by price", "both": "both"}
+RULES = {
+    "allocation": "number by difficulty",
+    "stopping": "end by price",
+    "both": "both",
+    "learned": "end by learned promise",
+}
 SELECTORS = {
     "process": "process model",
     "every_third": "process, every 3rd step",
