@@ -70,12 +70,12 @@ def css(look: Look) -> str:
     return f"""<style>
 .candidates{{overflow-x:auto;max-height:32rem;overflow-y:auto}}
 .candidates table{{width:100%;border-collapse:collapse;font-size:.87rem}}
-.candidates th,.candidates td{{border:0;border-bottom:1px solid {look.line};padding:.45rem .7rem .45rem 0;
+.candidates th,.candidates td{{border:0;border-bottom:1px solid {look.line};padding:.45rem .5rem .45rem 0;
 font-weight:400;text-align:right;vertical-align:top;white-space:nowrap}}
 .candidates thead th{{color:{look.muted};position:sticky;top:0;background:{look.background}}}
 .candidates th:first-child{{padding-left:.6rem}}
 .candidates tr>:nth-child(-n+2){{text-align:left}}
-.candidates .text{{white-space:normal;min-width:16rem;width:60%}}
+.candidates .text{{white-space:normal;min-width:11rem;width:60%}}
 .candidates .answer{{font-size:.92rem;line-height:1.5}}
 .candidates tr.chosen>*{{background:{look.panel}}}
 .candidates tr.chosen>:first-child{{box-shadow:inset 3px 0 {look.text}}}
