@@ -63,7 +63,7 @@ def _measured(answered: Answered, looks: Sequence[int]) -> Found:
             "rank_correlation": _correlation(spread, pool.utility.std(axis=1, ddof=1)),
         },
         **evaluate(pool),
-        "equal_difficulty": evaluate(pool.equalised())["rules"],
+        "equal_difficulty": evaluate(pool.equalised(), rules=("allocation", "both"))["rules"],
         "even": _even(pool),
         "passes": {str(share): evaluate_passes(pool.utility >= at, pool.tokens) for share, at in levels.items()},
         "rejection": evaluate_rejection({after: answered.beginnings(after) for after in looks}, pool),

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from pareto.inference.adaptive.allocation import allocate
 from pareto.inference.adaptive.pool import Floats, Integers, Pool
 from pareto.inference.adaptive.prices import Drawn, highest_price
-from pareto.inference.adaptive.promise import Promise
+from pareto.inference.adaptive.promise import ORDERS, Promise
 from pareto.inference.adaptive.savings import Savings, folds, ratio
 from pareto.inference.adaptive.spending import Spending, counted, joined, shuffled, stopped
 from pareto.inference.adaptive.terms import Terms
@@ -24,34 +24,37 @@ from pareto.inference.adaptive.terms import Terms
 FOLDS = 5
 """Parts of the prompts, each measured by rules that are fitted to the others; and within those, of what a promise is
 learned from and priced on."""
+Rule = Literal["stopping", "learned", "allocation", "both"]
+RULES: tuple[Rule, ...] = ("stopping", "learned", "allocation", "both")
 BUDGETS = 4
 """Tried per answer: mean numbers of answers in steps of a quarter."""
 
 
-def evaluate(pool: Pool, terms: Terms | None = None) -> dict[str, Any]:
-    """Measure allocation by predicted spread, stopping at a price, both, and stopping by a learned promise, each held
-    out; see ``_told``.
+def evaluate(pool: Pool, terms: Terms | None = None, rules: Sequence[Rule] = RULES) -> dict[str, Any]:
+    """Measure stopping at a price, stopping by a learned promise, allocation by predicted spread, and it with a price,
+    each held out; see ``_told``.
 
     Args:
         pool: with at least ``cap`` answers per prompt; without a predicted spread only stopping is measured.
         terms: what is asked.
+        rules: that are measured.
 
     Returns:
         ``prompts``, ``samples``, ``fixed`` (``n``, ``tokens`` and ``gain`` of the fixed number) and ``rules``: what
-        each of ``allocation``, ``stopping``, ``both`` and ``learned`` draws and saves. Plain data for JSON.
+        each of them draws and saves. Plain data for JSON.
 
     Raises:
         ParetoError: too few prompts or answers.
     """
     asked = terms or Terms()
     rows = folds(len(pool.utility), asked.seed, FOLDS)
-    rules: dict[str, Callable[[Pool, Pool, Terms], Spending]] = {"stopping": _stopping, "learned": _learned}
+    ways: dict[Rule, Callable[[Pool, Pool, Terms], Spending]] = {"stopping": _stopping, "learned": _learned}
     if pool.spread is not None:
-        rules |= {"allocation": _allocation, "both": _both}
+        ways |= {"allocation": _allocation, "both": _both}
     fixed = counted(pool, asked.against)
-    told = {}
-    for name, rule in rules.items():
-        parts = [rule(pool.take(_others(held, pool)), pool.take(held), asked) for held in rows]
+    told: dict[str, Any] = {}
+    for name in (name for name in rules if name in ways):
+        parts = [ways[name](pool.take(_others(held, pool)), pool.take(held), asked) for held in rows]
         told[name] = _told(pool, joined(parts, rows), fixed, asked)
     return {
         "prompts": len(pool.utility),
@@ -83,7 +86,7 @@ def _both(fit: Pool, held: Pool, terms: Terms) -> Spending:
 def _learned(fit: Pool, held: Pool, terms: Terms) -> Spending:
     """Stop where the promise learned from some prompts is below a price that is fitted to it on others."""
     most = max(terms.cap, terms.against)
-    drawn = Drawn.of(fit.utility, most, seed=terms.seed)
+    drawn = Drawn.of(fit.utility, most, seed=terms.seed, shuffles=ORDERS)
     utility, expected = drawn.utility(fit.utility), np.empty(drawn.best.shape)
     for part in folds(len(fit.utility), terms.seed + 1, FOLDS):
         expected[:, part] = _promised(fit.take(_others(part, fit)), fit.take(part), utility[:, part], terms)

@@ -71,15 +71,17 @@ class Drawn:
     """(shuffles, prompts, cap) expected improvement of another answer."""
 
     @classmethod
-    def of(cls, scores: Floats, cap: int, spread: ArrayLike | None = None, seed: int = 0) -> Drawn:
-        """Shuffle a pool (prompts, n) and keep the first ``cap`` of each order.
+    def of(
+        cls, scores: Floats, cap: int, spread: ArrayLike | None = None, seed: int = 0, shuffles: int = SHUFFLES
+    ) -> Drawn:
+        """Shuffle a pool (prompts, n) so many times and keep the first ``cap`` of each order.
 
         Raises:
             ParetoError: fewer than ``cap`` answers.
         """
         if cap > scores.shape[1]:
             raise ParetoError(f"a cap of {cap} answers cannot be measured on a pool of {scores.shape[1]} per prompt")
-        picked = orders(scores.shape, cap, SHUFFLES, seed)
+        picked = orders(scores.shape, cap, shuffles, seed)
         utility = np.take_along_axis(scores[None], picked, axis=2)
         known = None if spread is None else np.broadcast_to(np.asarray(spread, dtype=float), utility.shape[:2])
         return cls(picked, np.maximum.accumulate(utility, axis=2), improvement(utility, known))

@@ -44,7 +44,7 @@ def test_on_equal_prompts_difficulty_saves_nothing() -> None:
 
 
 def test_whoever_trusts_a_spread_that_is_not_there_saves_nothing() -> None:
-    rules = evaluate(pool().equalised())["rules"]
+    rules = evaluate(pool().equalised(), rules=("allocation",))["rules"]
     assert rules["allocation"]["over_even"]["high"] < 0
     assert rules["allocation"]["verdict"].startswith("saves nothing")
     assert rules["allocation"]["from_difficulty"]["value"] == pytest.approx(0, abs=1e-9)
@@ -67,7 +67,7 @@ def test_without_a_predicted_spread_only_stopping_is_measured() -> None:
 
 
 def test_looking_less_often_saves_less() -> None:
-    often, seldom = (evaluate(pool(), Terms(chunk=chunk))["rules"]["stopping"] for chunk in (1, 4))
+    often, seldom = (evaluate(pool(), Terms(chunk=chunk), ("stopping",))["rules"]["stopping"] for chunk in (1, 4))
     assert often["tokens_saved"]["value"] > seldom["tokens_saved"]["value"]
 
 
