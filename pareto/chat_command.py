@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from pareto.config import Aggregation
 from pareto.errors import ParetoError
 from pareto.terminal import bars, print_json, printable, say
+from pareto.words import Aggregation
 
 if TYPE_CHECKING:
     from pareto.inference.adaptive.worth import Worth

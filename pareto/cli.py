@@ -15,7 +15,6 @@ from pareto.bank_commands import bank_app
 from pareto.bench_commands import bench_app
 from pareto.chat_command import best_answers, several
 from pareto.choose_command import choose, measure
-from pareto.config import Aggregation
 from pareto.errors import ParetoError
 from pareto.export_command import chosen_policy as _choose
 from pareto.export_command import export, verify
@@ -33,6 +32,7 @@ from pareto.terminal import quiet as _quiet
 from pareto.terminal import say as _say
 from pareto.traffic_command import traffic_app
 from pareto.weights_command import auto_answers, weights_app
+from pareto.words import Aggregation
 
 app = typer.Typer(
     name="pareto",

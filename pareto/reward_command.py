@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from pareto.config import Aggregation
 from pareto.errors import ParetoError
 from pareto.terminal import Json, bars, check_text, print_json, printable, quiet, say, writable
+from pareto.words import Aggregation
 
 if TYPE_CHECKING:
     from pareto.objectives.ensemble.ensemble import Ensemble

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 from tempfile import TemporaryDirectory, mkdtemp
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from pareto.config import Choosing, Recipe
 from pareto.errors import ParetoError
 from pareto.terminal import Json, Root, print_json, quiet, say
+from pareto.words import Choosing
+
+if TYPE_CHECKING:
+    from pareto.config import Recipe
 
 
 def rounds(

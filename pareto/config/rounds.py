@@ -7,17 +7,14 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from pareto.config.section import Section
+from pareto.words import Aggregation, Choosing
 
-Aggregation = Literal["mean", "min", "lcb", "uwo"]
-"""How an ensemble's members become one reward."""
 Head = Literal["linear", "mlp", "encoder", "lora"]
 """What a member is: a linear or small MLP head on the base model's frozen features, a linear head on a sentence
 encoder's, or a LoRA adapter with a head on the base model."""
 Pooling = Literal["middle", "last"]
 """``last``: the end of the turn after the last layer, all that ``AutoModelForSequenceClassification`` feeds its head;
 ``middle`` tells more, but a head on it cannot leave as such a model."""
-Choosing = Literal["random", "disagreement", "infogain"]
-"""How the completions to be labelled are chosen."""
 
 
 class Ensemble(Section):
