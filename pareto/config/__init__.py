@@ -16,9 +16,10 @@ from pareto.config.recipe import (
     Take,
     Training,
 )
-from pareto.config.rounds import Aggregation, Choosing, Ensemble, Head, Judge, Labels, Pooling, Rounds
+from pareto.config.rounds import Ensemble, Head, Judge, Labels, Pooling, Rounds
 from pareto.config.section import Misfit, Name, Section, suggest
 from pareto.config.sft import Sft
+from pareto.words import Aggregation, Choosing
 
 __all__ = [
     "Aggregation",

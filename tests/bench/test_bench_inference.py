@@ -65,7 +65,7 @@ def test_the_best_of_more_answers_is_better_and_the_picture_shows_all_parts(root
     )
     several, people = found["adaptive"]["several"], found["adaptive"]["people"]
     assert figures["adaptive_tokens_saved"] == several["rules"]["learned"]["tokens_saved"]["value"]
-    assert figures["people_adaptive_tokens_saved"] == people["rules"]["both"]["tokens_saved"]["value"]
+    assert figures["people_adaptive_tokens_saved"] == people["rules"]["learned"]["tokens_saved"]["value"]
     assert "saves nothing" in several["equal_difficulty"]["allocation"]["verdict"]
     assert (several["prompts"], several["samples"]) == (24, QUICK.mixed_each)
     sums = found["arithmetic"]
