@@ -154,6 +154,7 @@ def _worth(run: Run, policy: Policy, judge: Judge, asked: Several) -> Worth | No
 
 def _plan(asked: Several, text: str, worth: Worth | None) -> tuple[int, float | None, float | None]:
     """How many answers a prompt gets at most, the price of one, and the spread that is expected of them."""
+    from pareto.inference.adaptive.allocation import worth as answers_worth
     from pareto.inference.best_of.classes import Adaptive, answers_for
 
     spread = worth.spread(text) if worth else None
@@ -162,7 +163,7 @@ def _plan(asked: Several, text: str, worth: Worth | None) -> tuple[int, float | 
     assert worth is not None
     assert spread is not None
     price = asked.stop_price or worth.price(asked.n.mean, asked.n.cap)
-    return worth.answers(spread, price, asked.n.cap), price, spread
+    return answers_worth(spread, price, asked.n.cap), price, spread
 
 
 def candidates_table(best: Best, names: tuple[str, ...]) -> str:

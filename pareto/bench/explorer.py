@@ -7,24 +7,22 @@ the new prediction, and when the chosen policy's first new words stand on it. Pa
 from __future__ import annotations
 
 import datetime
-import os
 import shutil
 import signal
 import socket
 import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pareto.bench.hardware import hardware
+from pareto.bench.processes import started
 from pareto.errors import ParetoError
 from pareto.store.run import Run
 
@@ -49,21 +47,10 @@ def served(root: Path, *arguments: str) -> Iterator[str]:
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         port = s.getsockname()[1]
-    paths = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in paths if p)}
-    command = [sys.executable, "-m", "pareto.cli", "app", *arguments, "--root", str(root), "--port", str(port)]
-    with TemporaryDirectory() as folder, (Path(folder) / "log").open("w+") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
-        try:
-            _wait_for(f"http://127.0.0.1:{port}", process, Path(log.name))
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            process.send_signal(signal.SIGINT)
-            try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+    words = ("app", *arguments, "--root", str(root), "--port", str(port))
+    with started(*words, end=signal.SIGINT, patience=10) as (process, log):
+        _wait_for(f"http://127.0.0.1:{port}", process, log)
+        yield f"http://127.0.0.1:{port}"
 
 
 def settled(page: Page) -> None:

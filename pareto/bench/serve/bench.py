@@ -17,9 +17,6 @@ from pareto.config import suggest
 from pareto.errors import ParetoError
 from pareto.store.run import Run
 
-PARTS = ("mixed", "fuzz", "load", "drift")
-"""What is measured, by name."""
-
 
 def bench_serve(
     run: Run,
@@ -35,7 +32,7 @@ def bench_serve(
 
     Args:
         run: is served; a copy without its priorities.
-        parts: of ``PARTS``.
+        parts: ``mixed``, ``fuzz``, ``load``, ``drift``.
         clients: that ask at the same time.
         seconds: of load.
         cases: made up from the OpenAPI page.

@@ -16,7 +16,7 @@ from pareto.errors import ParetoError
 from pareto.store.run import Run
 from pareto.store.tables import read_prompts
 
-NEEDED = ("rollouts", "leases")
+UNREAD = ("rollouts", "leases")
 """Folders of a run that no server reads."""
 
 
@@ -25,8 +25,8 @@ def free(run: Run) -> Iterator[Run]:
     """A copy of a run without priorities: under them, many weights would be moved to a few policies."""
     with TemporaryDirectory() as folder:
         path = Path(folder) / run.path.name
-        shutil.copytree(run.path, path, ignore=shutil.ignore_patterns(*NEEDED, "traffic.sqlite*", "export"))
-        for name in NEEDED:
+        shutil.copytree(run.path, path, ignore=shutil.ignore_patterns(*UNREAD, "traffic.sqlite*", "export"))
+        for name in UNREAD:
             (path / name).mkdir()
         copied = Run.open(path)
         keep(copied, ())

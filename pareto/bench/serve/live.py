@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 import re
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import psutil
 
+from pareto.bench.processes import started
 from pareto.errors import ParetoError
 from pareto.store.run import Run
 
@@ -97,21 +95,10 @@ def live(run: Run, *options: str) -> Iterator[Live]:
     Raises:
         ParetoError: it does not start; with what it said.
     """
-    paths = [str(Path(__file__).parents[3]), os.environ.get("PYTHONPATH", "")]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in paths if p)}
-    command = [sys.executable, "-m", "pareto.cli", "serve", str(run.path), "--port", "0", *options]
-    with TemporaryDirectory() as folder, (Path(folder) / "log").open("w+") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
-        try:
-            host, port = _listening(process, Path(log.name))
-            yield Live(host, port, psutil.Process(process.pid))
-        finally:
-            process.send_signal(signal.SIGTERM)
-            try:
-                process.wait(ENDS)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+    words = ("serve", str(run.path), "--port", "0", *options)
+    with started(*words, end=signal.SIGTERM, patience=ENDS) as (process, log):
+        host, port = _listening(process, log)
+        yield Live(host, port, psutil.Process(process.pid))
 
 
 def _listening(process: subprocess.Popen[bytes], log: Path) -> tuple[str, int]:

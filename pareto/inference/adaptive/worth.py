@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pareto.errors import ParetoError
 from pareto.frontier import read_frame
-from pareto.inference.adaptive.allocation import marginal_gain, worth
+from pareto.inference.adaptive.allocation import marginal_gain
 from pareto.inference.adaptive.difficulty import Difficulty
 from pareto.objectives.encoder import load_encoder
 from pareto.rollouts.pool import scores_key
@@ -69,7 +69,3 @@ class Worth:
     def price(self, mean: float, cap: int) -> float:
         """Utility that the last answer brings, where the training prompts get ``mean`` answers on average."""
         return marginal_gain(self.spreads, mean, cap)
-
-    def answers(self, spread: float, price: float, cap: int) -> int:
-        """How many answers a prompt of this spread gets, at most ``cap``."""
-        return worth(spread, price, cap)
