@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,11 +17,13 @@ from pareto.traffic.alarms import Alarm, Settings, watched
 from pareto.traffic.arms import Compared, compare
 from pareto.traffic.frame import Frame
 from pareto.traffic.log import FILE, TrafficLog
-from pareto.traffic.records import Served
+from pareto.traffic.records import Losses, Served
 from pareto.traffic.usual import Prompts, Spreads, usual_prompts, usual_spreads
 
 SHOWN = 10
 """Flagged requests, the latest."""
+LITTLE = 1 << 22
+"""Bytes of the disk; a log's next pages want some tens of thousands at once."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +48,22 @@ class Traffic:
     compared: Compared
     flagged: list[Flagged]
     """The latest first."""
+    named: dict[str, Served]
+    """Id → request, of those that alarms name."""
     trouble: str
     """Why the ensembles' calibration is not known; empty where it is."""
+    lost: Losses
+    """What servers could not log."""
+
+
+def crammed(run: Run) -> bool:
+    """Whether the disk has so little room that a server may not be able to log."""
+    return shutil.disk_usage(run.path).free < LITTLE
+
+
+def frame(run: Run, since: float) -> Frame:
+    """A run's requests since a time: the quicker part of ``load``. Raises as ``load``."""
+    return _frame(str(run.path), _stamp(run), since)
 
 
 def load(run: Run, since: float) -> Traffic:
@@ -55,10 +72,7 @@ def load(run: Run, since: float) -> Traffic:
     Raises:
         ParetoError: there is none, or the log cannot be read.
     """
-    path = run.path / FILE
-    if not path.is_file():
-        raise ParetoError(f"{path}: no traffic was logged yet")
-    return _load(str(run.path), _stamp(path), since)
+    return _load(str(run.path), _stamp(run), since)
 
 
 def served(run: Run) -> bool:
@@ -73,13 +87,19 @@ def command(run: Run) -> str:
     return shlex.join(["pareto", "serve", run.path.name, *beside])
 
 
-def _stamp(path: Path) -> tuple[float, ...]:
+def _stamp(run: Run) -> tuple[float, ...]:
     """Changes with every write: what is new stands in the write-ahead file first."""
-    found = [p.stat() for p in (path, path.with_name(f"{path.name}-wal")) if p.exists()]
+    found = [p.stat() for p in (run.path / FILE, run.path / f"{FILE}-wal") if p.exists()]
     return tuple(part for s in found for part in (s.st_mtime, float(s.st_size)))
 
 
-@st.cache_resource(show_spinner="Reading the traffic", max_entries=4)
+@st.cache_resource(show_spinner=False, max_entries=2)
+def _frame(path: str, stamp: tuple[float, ...], since: float) -> Frame:
+    with TrafficLog.open(Run.open(path)) as log:
+        return log.frame(since)
+
+
+@st.cache_resource(show_spinner=False, max_entries=2)
 def _load(path: str, stamp: tuple[float, ...], since: float) -> Traffic:
     run = Run.open(path)
     usual, trouble = dict[str, Spreads](), ""
@@ -87,13 +107,18 @@ def _load(path: str, stamp: tuple[float, ...], since: float) -> Traffic:
         usual = usual_spreads(run)
     except ParetoError as e:
         trouble = str(e)
+    frame = _frame(path, stamp, since)
     with TrafficLog.open(run) as log:
-        frame, said = log.frame(since), log.feedback(since)
+        said = log.feedback(since)
         flagged = _flagged(log, frame)
-    prompts = usual_prompts(run) if len(frame.featured) else Prompts.none()
-    names = run.recipe.names
-    alarms = watched(frame, names, prompts, usual, Settings(since=since))
-    return Traffic(names, frame, usual, alarms, compare(frame, said, _minimised(run)), flagged, trouble)
+        prompts = usual_prompts(run) if len(frame.featured) else Prompts.none()
+        names = run.recipe.names
+        longest = run.recipe.sampling.max_new_tokens
+        alarms = watched(frame, names, prompts, usual, Settings(since=since), look="", longest=longest)
+        named = log.named([id for alarm in alarms for id in alarm.examples])
+        lost = log.missed(since)
+    compared = compare(frame, said, _minimised(run))
+    return Traffic(names, frame, usual, alarms, compared, flagged, named, trouble, lost)
 
 
 def _minimised(run: Run) -> list[str]:
@@ -109,7 +134,7 @@ def _flagged(log: TrafficLog, frame: Frame) -> list[Flagged]:
     if not any(flags.any() for flags, _ in by.values()):
         return []
     rows = np.flatnonzero(np.any([flags for flags, _ in by.values()], axis=0))[-SHOWN:]
-    requests = {s.id: s for s in log.served(float(frame.time[rows[0]]))}
+    requests = log.named([frame.id[row] for row in rows])
     return [
         Flagged(requests[frame.id[row]], {n: float(spread[row]) for n, (flags, spread) in by.items() if flags[row]})
         for row in rows[::-1]

@@ -185,10 +185,12 @@ def bench_inference(
 def bench_serve(
     run: RunName,
     parts: Annotated[str, typer.Option("--parts", metavar="NAME,…", help="What is measured.")] = (
-        "mixed,fuzz,load,drift"
+        "mixed,fuzz,load,crowd,drift"
     ),
     clients: Annotated[int, typer.Option("--clients", min=1, help="That ask at the same time.")] = 32,
-    seconds: Annotated[float, typer.Option("--seconds", min=10, help="Of load.")] = 600,
+    seconds: Annotated[
+        float, typer.Option("--seconds", min=10, help="Of load; a tenth for each phase of the crowd.")
+    ] = 600,
     cases: Annotated[int, typer.Option("--cases", min=1, help="Made up from the OpenAPI page.")] = 2000,
     repetitions: Annotated[int, typer.Option("--repetitions", min=1, help="Of the simulation of drift.")] = 200,
     out: Out = None,

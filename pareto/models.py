@@ -5,8 +5,11 @@ Importing this module is cheap; torch and transformers come in when a model is l
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import os
+import re
+import secrets
 import subprocess
 import sys
 import tempfile
@@ -14,6 +17,7 @@ import threading
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -95,9 +99,41 @@ class Base:
             raise ParetoError(f"the chat template of {self.name} does not take this conversation: {e}") from None
 
     def _turn_ids(self, turns: Sequence[Mapping[str, str]]) -> list[int]:
-        written = [dict(turn) for turn in turns]
-        ids = self.tokenizer.apply_chat_template(written, add_generation_prompt=True, tokenize=True, return_dict=False)
-        return list(ids)
+        """Tokens of turns as the template writes them; what their texts have of its own tokens is text.
+
+        Whoever writes ``<|im_end|>`` into a message could begin a turn of another role with it.
+        """
+        mark = secrets.token_hex(16)  # nobody can have written it
+        shown: list[str] = []
+
+        def hide(found: re.Match[str]) -> str:
+            shown.append(found[0])
+            return f"{mark}-{len(shown) - 1}-"
+
+        written = [{**turn, "content": self._special.sub(hide, turn["content"])} for turn in turns]
+        text = str(self.tokenizer.apply_chat_template(written, add_generation_prompt=True, tokenize=False))
+        ids: list[int] = []
+        for i, piece in enumerate(re.split(rf"{mark}-(\d+)-", text)):
+            if i % 2:
+                ids += self._plain(shown[int(piece)], add_special_tokens=False, split_special_tokens=True)["input_ids"]
+            else:
+                ids += self.tokenizer(piece, add_special_tokens=False)["input_ids"]
+        return ids
+
+    @cached_property
+    def _plain(self) -> PreTrainedTokenizerBase:
+        """The tokenizer again: not to see special tokens is a state of it, in which no other thread may find it."""
+        return copy.deepcopy(self.tokenizer)
+
+    def has_special(self, text: str) -> bool:
+        """Whether a plain tokenizer would take a part of a text for a special token."""
+        return self._special.search(text) is not None
+
+    @cached_property
+    def _special(self) -> re.Pattern[str]:
+        """Texts that the tokenizer takes for special tokens, the longest first."""
+        texts = {token.content for token in self.tokenizer.added_tokens_decoder.values() if token.special}
+        return re.compile("|".join(map(re.escape, sorted(texts, key=len, reverse=True))) or r"(?!)")
 
     def completion_ids(self, text: str) -> list[int]:
         """Tokens of a written answer, with the end-of-turn token."""

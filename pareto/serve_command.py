@@ -48,6 +48,9 @@ def serve(
     ] = None,
     beta_share: Annotated[float, typer.Option("--beta-share", help="That share, 0 to 1.")] = 0.1,
     score_share: Annotated[float, typer.Option("--score-share", help="Share of answers scored for the monitor.")] = 0.1,
+    watch_share: Annotated[
+        float, typer.Option("--watch-share", help="Share of prompts that are watched for drift; 0: none.")
+    ] = 1.0,
     store_prompts: Annotated[
         bool, typer.Option("--store-prompts", help="Keep prompts and answers; needed for labels from feedback.")
     ] = False,
@@ -77,6 +80,7 @@ def serve(
         breaking=breaking,
         beta_share=beta_share,
         score_share=score_share,
+        watch_share=watch_share,
         store_prompts=store_prompts,
         retention_days=retention_days,
     )

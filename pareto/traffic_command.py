@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pareto.errors import ParetoError
 from pareto.terminal import Json, Root, RunName, check_text, print_json, printable, say, writable
 
 if TYPE_CHECKING:
@@ -36,6 +39,37 @@ def show(run: RunName, days: Days = None, root: Root = Path("runs"), as_json: Js
         print_json(found)
     else:
         typer.echo(printable(text(found)))
+
+
+@traffic_app.command("alarms")
+def alarms(
+    run: RunName,
+    since: Annotated[
+        datetime | None,
+        typer.Option(
+            "--since", formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M"], help="Watch from then, by this machine's clock."
+        ),
+    ] = None,
+    root: Root = Path("runs"),
+    as_json: Json = False,
+) -> None:
+    """Whether prompts, rewards or reward models' doubts have drifted, and by which requests; ends with 1 if so.
+
+    An alarm stays; once it is dealt with, watch from a later time.
+    """
+    from pareto.traffic.alarms import Settings
+    from pareto.traffic.alarms import alarms as alarms_of
+    from pareto.traffic.report import text, told
+
+    with _log(run, root) as (opened, log):
+        found = alarms_of(log, opened, Settings(since=_moment(since)), look="")
+        said = told(log, found)
+    if as_json:
+        print_json({"run": opened.name, "alarms": said})
+    else:
+        typer.echo(printable(text(opened.name, said)))
+    if any(alarm.state == "raised" for alarm in found):
+        raise typer.Exit(1)
 
 
 @traffic_app.command("labels")
@@ -102,14 +136,25 @@ def delete(
 def expire(
     run: RunName,
     days: Annotated[float, typer.Option("--days", min=0, help="Older requests go, with all that belongs to them.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask, where --days is less than 1.")] = False,
     root: Root = Path("runs"),
     as_json: Json = False,
 ) -> None:
     """Delete what is older than so many days; `pareto serve --retention-days` does so by itself."""
     before = _since(days)
     with _log(run, root) as (opened, log):
+        if days < 1 and not yes:
+            most = f"all but the last {days:g} days" if days else "all"
+            _confirm(f"Delete {most} of {opened.name}'s traffic?")
         gone = log.expire(before)
     _deleted(opened, gone, as_json)
+
+
+def _confirm(question: str) -> None:
+    """Raises ParetoError where nobody can be asked; ends the command where the answer is no."""
+    if not sys.stdin.isatty():
+        raise ParetoError(f"{question} Nobody can be asked here; --yes does it")
+    typer.confirm(question, abort=True, err=True)
 
 
 def _deleted(opened: Run, gone: Any, as_json: bool) -> None:
@@ -117,7 +162,8 @@ def _deleted(opened: Run, gone: Any, as_json: bool) -> None:
         print_json({"run": opened.name, "deleted": asdict(gone)})
     else:
         typer.echo(
-            f"{opened.name}: deleted {gone.requests} requests, the scores of {gone.scores} and {gone.feedback} feedback"
+            f"{opened.name}: deleted {gone.requests} requests, the scores of {gone.scores} and what people said of "
+            f"answers, {gone.feedback} times"
         )
 
 
@@ -125,6 +171,13 @@ def _since(days: float | None) -> float:
     from pareto.traffic.retention import DAY
 
     return 0.0 if days is None else time.time() - days * DAY
+
+
+def _moment(since: datetime | None) -> float:
+    try:
+        return 0.0 if since is None else since.timestamp()
+    except (ValueError, OverflowError):  # at the ends of the calendar a time zone leaves it
+        raise ParetoError(f"--since {since}: wanted a day on which there were servers") from None
 
 
 @contextmanager

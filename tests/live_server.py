@@ -17,7 +17,7 @@ from openai import OpenAI
 
 from pareto.inference.server.app import make_app
 from pareto.inference.server.asking import Parts
-from pareto.inference.server.connections import Connection
+from pareto.inference.server.connections import Connection, Hall
 from pareto.inference.server.serving import parts_of
 from pareto.inference.server.settings import Settings
 from pareto.store.run import Run
@@ -27,7 +27,7 @@ from pareto.store.run import Run
 def listening(app: Any, connections: int = 64) -> Iterator[int]:
     """Inside, the application answers at the port that is given."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        protocol: Any = partial(Connection, connections)
+        protocol: Any = partial(Connection, Hall(connections))
         config = uvicorn.Config(
             app, http=protocol, ws="none", lifespan="off", log_level="error", timeout_graceful_shutdown=10
         )
@@ -91,5 +91,6 @@ class Live:
 @contextmanager
 def live(run: Run, candidate: Run | None = None, **settings: Any) -> Iterator[Live]:
     """Inside, a run is served."""
-    with parts_of(run, candidate, Settings(**settings), lambda line: None) as parts, listening(make_app(parts)) as port:
+    watched = Settings(**{"watch_share": 0.0} | settings)  # the encoder takes seconds to load
+    with parts_of(run, candidate, watched, lambda line: None) as parts, listening(make_app(parts)) as port:
         yield Live(port, parts)

@@ -59,11 +59,12 @@ def test_it_serves_and_ends_in_order_when_told_to(forge: Forge, smoke: Path) -> 
     assert "Traceback" not in ended.err
     with TrafficLog.open(Run(smoke)) as log:
         assert [served.status for served in log.served()] == [200, 200]
+        assert len(log.frame().featured) == 2
 
 
 def test_an_adapter_that_changes_on_disk_changes_no_answer(forge: Forge, smoke: Path, tmp_path: Path) -> None:
     port, run = free_port(), Run(shutil.copytree(smoke, tmp_path / "smoke"))
-    command = forge.start("serve", run.path, "--port", str(port))
+    command = forge.start("serve", run.path, "--port", str(port), "--watch-share", "0")
     until(lambda: listens(port) or command.ended())
 
     def said(**pareto: Any) -> Any:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 import typer
 from forge import Forge, smoke_recipe
@@ -17,10 +18,14 @@ from pareto.errors import ParetoError
 from pareto.front.frame import Frame
 from pareto.preferences.pairs import read_pairs
 from pareto.recipe_file import read_recipe
+from pareto.records import Prompt
 from pareto.rounds.store import Rounds
 from pareto.rounds_command import traffic_of
 from pareto.store.files import write_json
-from pareto.traffic.log import TrafficLog
+from pareto.store.tables import write_prompts
+from pareto.traffic.arms import compare
+from pareto.traffic.log import FILE, TrafficLog
+from pareto.traffic.usual import usual_prompts
 from pareto.traffic_command import traffic_app
 
 app = typer.Typer()
@@ -35,6 +40,10 @@ def call(*arguments: object):
         raise done.exception
     assert done.exit_code == 0, done.output
     return done
+
+
+def unit(x: np.ndarray) -> np.ndarray:
+    return (x / np.linalg.norm(x, axis=-1, keepdims=True)).astype(np.float32)
 
 
 def served_hour(root: Path, said: Sequence[str] = ("vowels", "digits")) -> TrafficLog:
@@ -83,6 +92,54 @@ def test_show_of_a_log_in_which_nothing_is_yet(tmp_path: Path) -> None:
     assert call("show", "smoke", "--root", tmp_path).stdout == "smoke: 0 requests of 0 known users, 0 tokens\n"
 
 
+def test_who_changes_their_mind_counts_once_and_who_has_no_name_is_not_a_user(tmp_path: Path) -> None:
+    with begun(tmp_path) as log:
+        for k in range(5):
+            log.add(served(f"r{k}", user=log.user_key(f"u{k % 2}") if k < 3 else ""))
+        for k, value in enumerate((1, 1, 1, -1, 1, 1, 1)):
+            log.add_feedback(thumb(f"t{k}", "r0", value, time=2000.0 + k, user=log.user_key("u0")))
+        for k, better in enumerate((("r3", "r4"), ("r4", "r3"))):
+            log.add_feedback(pair(f"p{k}", *better, time=2000.0 + k, user=log.user_key("u0")))
+        frame = log.frame()
+        assert (frame.ups, frame.rated.tolist()) == (1, [1, 0, 0, 0, 0])
+        said = compare(frame).text
+    assert "main 5 of 2 known users, 2 without one; candidate 0 of 0 known users" in said
+    shown = call("show", "smoke", "--root", tmp_path).stdout
+    assert "smoke: 5 requests of 2 known users, 2 without one, 60 tokens" in shown
+    assert "feedback: 1 up, 0 down, 1 pairs" in shown
+
+
+def test_alarms_name_the_strangest_requests_and_end_with_1(tmp_path: Path) -> None:
+    run = empty_run(tmp_path)
+    prompts = [Prompt(f"p{k}", f"Say {k}.", "kind", split="train" if k < 60 else "test") for k in range(260)]
+    write_prompts(run.path / "prompts.parquet", prompts)
+    noise = 0.2 * np.random.default_rng(0).standard_normal((400, 16))
+    usual_prompts(run, lambda texts: unit(np.eye(16)[0] + noise[: len(texts)]))
+    with TrafficLog.open(run, create=True) as log:
+        for k in range(100):
+            other = k >= 60
+            vector = unit(np.eye(16)[int(other)] + noise[k + 300])
+            text = None if k % 2 else f"strange\n\x1b[31m {k}" if other else f"usual {k}"
+            log.add(served(f"r{k}", time=1.79e9 + 60 * k, prompt=text, answer=text, features=tuple(vector)))
+
+    quiet = call("alarms", "smoke", "--root", tmp_path, "--since", "2100-01-01")
+    assert "smoke: 0 of 4 alarms raised" in quiet.stdout
+    done = CliRunner().invoke(app, ["traffic", "alarms", "smoke", "--root", str(tmp_path), "--json"])
+    assert done.exit_code == 1
+    told = {a["name"]: a for a in json.loads(done.stdout)["alarms"]}
+    assert {name: a["state"] for name, a in told.items()} == {
+        "prompts": "raised", "prompts change": "waiting", "score vowels": "waiting", "score digits": "waiting",
+    }  # fmt: skip
+    assert told["prompts"]["value"] > told["prompts"]["threshold"]
+    requests = told["prompts"]["requests"]
+    assert {int(r["id"][1:]) >= 60 for r in requests} == {True}
+    assert "`" not in told["prompts"]["sentence"]  # where to look on is here
+    shown = CliRunner().invoke(app, ["traffic", "alarms", "smoke", "--root", str(tmp_path)]).stdout
+    for r in requests:
+        text = "(its text is not kept" if r["prompt"] is None else f"strange [31m {r['id'][1:]}"
+        assert f"  {r['id']}  {text}" in shown
+
+
 def test_labels_are_written_once_more_and_the_same(tmp_path: Path) -> None:
     served_hour(tmp_path).close()
     out = tmp_path / "labels.jsonl"
@@ -102,7 +159,11 @@ def test_deleting_and_expiring(tmp_path: Path) -> None:
     told = json.loads(call("delete", "smoke", "--root", tmp_path, "--user", "user 4", "--json").stdout)
     assert told == {"run": "smoke", "deleted": {"requests": 4, "scores": 0, "feedback": 2 * (1 + 2)}}
     assert "deleted 0 requests" in call("delete", "smoke", "--root", tmp_path, "--user", "user 9").stdout
-    assert "deleted 20 requests" in call("expire", "smoke", "--root", tmp_path, "--days", 0).stdout
+    assert "deleted 0 requests" in call("expire", "smoke", "--root", tmp_path, "--days", 1).stdout
+    with pytest.raises(ParetoError, match=r"Delete all of smoke's traffic\? Nobody can be asked here; --yes does it"):
+        call("expire", "smoke", "--root", tmp_path, "--days", 0)
+    assert "20 requests" in call("show", "smoke", "--root", tmp_path).stdout
+    assert "deleted 20 requests" in call("expire", "smoke", "--root", tmp_path, "--days", 0, "--yes").stdout
     assert "0 requests" in call("show", "smoke", "--root", tmp_path).stdout
 
 
@@ -122,13 +183,22 @@ def test_arms_are_compared(tmp_path: Path) -> None:
 
 def test_what_is_wrong_is_one_line(tmp_path: Path) -> None:
     empty_run(tmp_path)
-    for command in (["show"], ["labels", "--out", tmp_path / "x.jsonl"], ["delete", "--user", "x"], ["compare"]):
+    labels = ["labels", "--out", tmp_path / "x.jsonl"]
+    commands = (["show"], ["alarms"], labels, ["compare"], ["delete", "--user", "x"], ["expire", "--days", 3])
+    for command in commands:
         with pytest.raises(ParetoError, match="no traffic was logged yet"):
             call(*command, "smoke", "--root", tmp_path)
     with pytest.raises(ParetoError, match="no run 'smoky'"):
         call("show", "smoky", "--root", tmp_path)
     with pytest.raises(ParetoError, match=r"must end in \.jsonl"):
         call("labels", "smoke", "--root", tmp_path, "--out", tmp_path / "x.txt")
+    for damage in (b"", b"SQLite format 3\0 and then not", b"x" * 5000):
+        (tmp_path / "smoke" / FILE).write_bytes(damage)
+        for command in commands:
+            with pytest.raises(ParetoError, match=r"traffic\.sqlite: damaged .*; move it away") as e:
+                call(*command, "smoke", "--root", tmp_path)
+            assert "\n" not in str(e.value)
+    (tmp_path / "smoke" / FILE).unlink()
     begun(tmp_path).close()
     with pytest.raises(ParetoError, match="a user's id is wanted"):
         call("delete", "smoke", "--root", tmp_path, "--user", "")
@@ -151,7 +221,7 @@ def test_feedback_that_names_no_objective_is_what_the_command_says(tmp_path: Pat
     log = served_hour(tmp_path, ())
     log.add_feedback(pair("1", "r0-0", "r0-1"))
     log.close()
-    with pytest.raises(ParetoError, match="names no objective"):
+    with pytest.raises(ParetoError, match="no objective is named"):
         traffic_of(RECIPE, "smoke", tmp_path, tmp_path)
     assert [name for name, _ in traffic_of(RECIPE, "vowels=smoke", tmp_path, tmp_path)] == ["vowels"]
 

@@ -21,6 +21,7 @@ def frame(n: int, **changed: Any) -> Frame:
         "finish": np.full(n, "stop"),
         "prompt_tokens": np.full(n, 9),
         "tokens": np.full(n, 30),
+        "answers": np.ones(n, dtype=np.int64),
         "queued": np.zeros(n),
         "first_token": np.full(n, 0.2),
         "seconds": np.full(n, 1.0),
@@ -36,7 +37,9 @@ def frame(n: int, **changed: Any) -> Frame:
         "featured": np.empty(0, dtype=np.int64),
         "features": np.empty((0, 0), dtype=np.float32),
     }
-    return Frame(**made | changed)
+    made |= changed
+    made.setdefault("rated", np.isfinite(made["thumbs"]).astype(np.int64))
+    return Frame(**made)
 
 
 def arms(n: int, share: float = 0.2) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import streamlit as st
@@ -11,8 +12,32 @@ from app.markup import monitor as words
 from app.markup.tiles import sheet
 from app.theme import look
 from app.traffic import SHOWN, Traffic
+from pareto.traffic.arms import Compared
+from pareto.traffic.frame import by_whom
+from pareto.traffic.records import Served
 
+EXAMPLES = "The most unusual requests since then"
 PLOT = {"displayModeBar": False}
+
+
+def watched(found: Traffic) -> None:
+    """Everything that is watched: what is raised first, and beneath it the requests that it names."""
+    order = {"raised": 0, "quiet": 1, "waiting": 2}
+    alarms = sorted(found.alarms, key=lambda a: order[a.state])
+    with st.container(gap=None):
+        for a in alarms:
+            st.html(words.alarm_rows([a]))
+            examples = [found.named[id] for id in a.examples if id in found.named]
+            if examples:
+                with st.expander(EXAMPLES, key=f"monitor_examples_{a.name}", type="compact"), st.container(gap=None):
+                    for served in examples:
+                        _request(served, a.name)
+
+
+def _request(served: Served, within: str, spreads: Mapping[str, float] | None = None) -> None:
+    """In a container of its own, known by its key: an opened one stays open when others come before it."""
+    with st.container(key=f"monitor_request_{within}_{served.id}", gap=None):
+        st.html(words.request_row(served, spreads))
 
 
 def charts(found: Traffic) -> None:
@@ -23,10 +48,7 @@ def charts(found: Traffic) -> None:
         st.subheader("Evidence of drift", anchor=False)
         raised = sum(a.state == "raised" for a in found.alarms)
         _draw(evidence(found.alarms, names, look(), 320), "evidence", f"Evidence by request; {raised} above threshold")
-        st.caption(
-            "How strongly each test speaks against “nothing has changed”; one line per row above. Thick: what has "
-            "raised an alarm."
-        )
+        st.caption("One line per row above, as the evidence was after each request. Thick: alarms.")
     with right, st.container(border=True, key="monitor_spread", height="stretch"):
         doubting = [n for n in names if n in frame.spreads]
         if doubting:
@@ -34,17 +56,19 @@ def charts(found: Traffic) -> None:
             picture = spreads(frame, found.usual, names, look(), 320)
             _draw(picture, "spread", f"Spread among the reward models of {', '.join(doubting)} by time")
             lines = (
-                " On validation half lay below the dotted line; above the dashed one a person is asked to look."
-                if found.usual
-                else ""
+                " Dotted: validation's median; above the dashed line a person is asked to look." if found.usual else ""
             )
-            st.caption(f"How much an ensemble's members disagree: medians of requests one after another.{lines}")
+            st.caption(
+                "How much an ensemble's members disagree: their standard deviation, medians of requests one after "
+                f"another with 95 % intervals.{lines}"
+            )
         else:
             st.subheader("Rewards over time", anchor=False)
             _draw(surprises(frame, names, look(), 320), "surprise", "Rewards minus what was predicted by time")
             st.caption(
-                "What answers earned beyond what was predicted of their weights, in standard deviations; means of "
-                "requests one after another. No objective has an ensemble of reward models that could doubt."
+                "What answers earned beyond what was predicted of their weights, in standard deviations: means of "
+                "requests one after another with 95 % intervals. No objective has an ensemble of reward models that "
+                "could doubt."
             )
 
 
@@ -57,12 +81,9 @@ def doubts(found: Traffic) -> None:
         if not found.flagged:
             st.caption("No scored answer was flagged.")
             return
-        st.html(
-            "".join(
-                words.flagged_row(f.served.time, f.served.model, f.spreads, f.served.prompt, f.served.answer)
-                for f in found.flagged
-            )
-        )
+        with st.container(gap=None):
+            for f in found.flagged:
+                _request(f.served, "flagged", f.spreads)
         said = f"The latest {SHOWN}. " if len(found.flagged) == SHOWN else ""
         if any(f.served.prompt is None for f in found.flagged):
             said += "Texts are kept where the server is started with --store-prompts."
@@ -83,9 +104,14 @@ def arms(found: Traffic) -> None:
         else:
             st.caption("Neither scores nor feedback of both are known yet.")
         st.caption(
-            f"{compared.users['main']} and {compared.users['candidate']} users, each counted once; 95 % intervals; p "
-            "after Holm's correction. Decide beforehand when to look: each look may err in 5 %."
+            f"Main {_whose(compared, 'main')}; candidate {_whose(compared, 'candidate')}; each counted once. In "
+            "brackets: 95 % intervals. p: how often a difference as large would come of nothing, corrected for the "
+            "number of rows (Holm). Decide beforehand when to look: each look may err in 5 %."
         )
+
+
+def _whose(compared: Compared, arm: str) -> str:
+    return by_whom(compared.users[arm], compared.anonymous[arm])
 
 
 def _draw(made: Any, name: str, alt: str) -> None:

@@ -13,6 +13,7 @@ from app.markup import tiles
 from app.notices import notice, told
 from app.round_records import Round, rounds
 from app.theme import look
+from app.views.empty import empty
 from app.views.frontier_parts import link
 from app.views.rounds_parts import charts, sheet_of_rounds
 from app.views.rounds_review import review
@@ -23,6 +24,12 @@ from pareto.store.run import Run
 TITLE = "Rounds"
 EVERY = 15.0
 """Seconds between looks at a series that has rounds to come."""
+WHY = (
+    "A round asks the policies of the front, has some of their answers compared, refits one ensemble of reward models "
+    "per objective on all comparisons so far, trains on it, and measures the new front, also under gold rewards that "
+    "nothing is trained on. Start some in a terminal:"
+)
+MORE = "With <b>--annotator person</b>, people answer on the page Label and the rounds wait for them."
 
 
 def page(run: Run | None) -> None:
@@ -34,7 +41,7 @@ def page(run: Run | None) -> None:
     root = Path(st.session_state["root"]) if run is None else run.path.parent
     name = series.chosen(root, run)
     if name is None:
-        _start(root)
+        empty("No rounds yet", WHY, series.start_command(root), MORE, key="rounds_start")
         return
     names = list_rounds(root)
     if len(names) > 1:
@@ -43,22 +50,6 @@ def page(run: Run | None) -> None:
     st.query_params["series"] = name
     opened = Rounds.open(name, root)
     st.fragment(run_every=None if _finished(opened) else EVERY)(told(_series))(opened)
-
-
-def _start(root: Path) -> None:
-    with st.container(border=True, key="rounds_start", width=720):
-        st.subheader("No rounds yet", anchor=False)
-        st.html(
-            "<p style='line-height:1.6;margin:0'>A round asks the policies of the front, has some of their answers "
-            "compared, refits one ensemble of reward models per objective on all comparisons so far, trains on it, "
-            "and measures the new front, also under gold rewards that nothing is trained on. Start some in a "
-            "terminal:</p>"
-        )
-        st.code(series.start_command(root), language=None, wrap_lines=True)
-        st.html(
-            "<p style='line-height:1.6;margin:0'>With <b>--annotator person</b>, people answer on the page Label and "
-            "the rounds wait for them.</p>"
-        )
 
 
 def _other(root: Path) -> None:

@@ -56,13 +56,31 @@ def admit(run: Run, point: Point, levels: Sequence[Level], verdict: Verdict | No
     if not levels:
         return Admission(levels, measured=True, kept=True, reason="", checks=[], confirmation=None)
     candidates = verdict.candidates if verdict else Candidates.of(run)
+    if point.kind == "base":
+        return _of_base(run, point, levels, verdict or judge(candidates, levels))
     if point.id not in candidates.ids:
-        return Admission(
-            levels, False, False, "not measured, so nobody knows whether it keeps the priorities", [], None
-        )
+        return _unmeasured(levels)
     found = verdict or judge(candidates, levels)
     test = confirm(run, point.id, levels, kept=found.kept)
     reason = "" if point.id in found.kept else found.excluded[point.id].text
     if not reason and test is not None and test.overall == "violated":
         reason = f"kept on validation but broken on test: {test.text}"
     return Admission(levels, True, not reason, reason, [c.to_json() for c in found.checks(point.id)], test)
+
+
+def _of_base(run: Run, point: Point, levels: tuple[Level, ...], verdict: Verdict) -> Admission:
+    """The base is no candidate, so that it is judged alone: on validation it must keep all, on test break none."""
+    found = confirm(run, point.id, levels, "validation", verdict.kept)
+    if found is None:
+        return _unmeasured(levels)
+    test = confirm(run, point.id, levels, kept=verdict.kept)
+    missed = [c.text for c, word in zip(found.checks, found.words, strict=True) if word != "confirmed"]
+    reason = "; ".join(missed)
+    if not reason and test is not None and test.overall == "violated":
+        reason = f"kept on validation but broken on test: {test.text}"
+    return Admission(levels, True, not reason, reason, [c.to_json() for c in found.checks], test)
+
+
+def _unmeasured(levels: tuple[Level, ...]) -> Admission:
+    why = "not measured, so nobody knows whether it keeps the priorities"
+    return Admission(levels, measured=False, kept=False, reason=why, checks=[], confirmation=None)

@@ -114,5 +114,11 @@ def _save_merged(made: Path, policy: Policy, dtype: DType) -> None:
     model = policy.base.model
     model.to(getattr(torch, dtype))
     model.config.dtype = getattr(torch, dtype)
+    sampling = policy.recipe.sampling
+    # What the card's measures were drawn with; vLLM and transformers take it where a request leaves it open.
+    model.generation_config.update(
+        do_sample=True, temperature=sampling.temperature, top_p=sampling.top_p, top_k=sampling.top_k
+    )
+    model.generation_config._from_model_config = False  # else it may be made anew from the model's
     model.save_pretrained(made)
     policy.base.tokenizer.save_pretrained(str(made))

@@ -29,11 +29,12 @@ _GGUF = """```bash
 llama-server -m model.gguf
 ```
 """
-_GGUF_LORA = """`base.gguf` is the base as F32 or F16; on a quantised one the logits differ slightly. `--lora-scaled`
-multiplies the update; 1 is the policy that this card tells of.
+_GGUF_LORA = """`base/model.gguf` is the base as F32 or F16 (`pareto export RUN --point base --format gguf --out base`);
+on a quantised one the logits differ slightly. `--lora-scaled` multiplies the update; 1 is the policy that this
+card tells of.
 
 ```bash
-llama-server -m base.gguf --lora adapter.gguf
+llama-server -m base/model.gguf --lora adapter.gguf
 ```
 """
 _TEXT = {"peft": _PEFT, "merged": _MERGED, "gguf": _GGUF, "gguf-lora": _GGUF_LORA}

@@ -55,5 +55,6 @@ def logits(policy: Policy, said: Talk) -> Floats:
 
 
 def fitting(policy: Policy, prompts: Sequence[str], tokens: int) -> list[str]:
-    """The prompts that leave room for an answer."""
-    return [p for p in prompts if len(policy.base.prompt_ids(p)) + tokens <= policy.base.context]
+    """The prompts that leave room for an answer, without those in which a runtime would see special tokens."""
+    base = policy.base
+    return [p for p in prompts if not base.has_special(p) and len(base.prompt_ids(p)) + tokens <= base.context]

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pareto.errors import ParetoError
-from pareto.store.files import discard, sha256_file, staged, write_text
+from pareto.store.files import discard, sha256_file, staged, sweep_leftovers_of, write_text
 
 SUMS = "SHA256SUMS"
 _LINE = re.compile(r"([0-9a-f]{64}) [ *](.+)")
@@ -31,7 +31,8 @@ def check_place(out: Path, *, overwrite: bool) -> None:
 def placed(out: Path, *, overwrite: bool) -> Iterator[Path]:
     """Make an export in one step: the block fills the folder that it is given, and the hashes are added.
 
-    An earlier export goes only once the new one is whole and on the disk, as ``out`` with ``.new`` behind it.
+    An earlier export goes only once the new one is whole and on the disk, as ``out`` with ``.new`` behind it. What
+    killed exports to the same place left goes first.
 
     Raises:
         ParetoError: see ``check_place``; or the disk is full, and nothing is left behind.
@@ -40,6 +41,8 @@ def placed(out: Path, *, overwrite: bool) -> Iterator[Path]:
     out.parent.mkdir(parents=True, exist_ok=True)
     fresh = out.with_name(out.name + ".new")
     discard(fresh)
+    for path in (out, fresh):
+        sweep_leftovers_of(path)
     with staged(fresh) as made:
         yield made
         for path in _files(made):
@@ -56,24 +59,28 @@ def write_sums(folder: Path) -> None:
 
 
 def check_sums(folder: Path) -> list[str]:
-    """What is wrong with an export's files, one line each; empty where every hash is right.
+    """What is wrong with an export's files, one line each; empty where all that are there are listed and unchanged.
 
     Raises:
         ParetoError: there is no list of hashes, or it is none.
     """
     if not (folder / SUMS).is_file():
         raise ParetoError(f"{folder}: not an export of pareto (no {SUMS})")
-    wrong = []
+    wrong, listed = [], set()
     for number, line in enumerate((folder / SUMS).read_text(encoding="utf-8", errors="replace").splitlines(), 1):
         found = _LINE.fullmatch(line)
         if found is None or Path(found[2]).is_absolute() or ".." in Path(found[2]).parts:
             raise ParetoError(f"{folder / SUMS}:{number}: damaged, not a hash and the name of a file here")
         path = folder / found[2]
+        listed.add(path)
         if not path.is_file():
             wrong.append(f"{found[2]} is missing")
         elif sha256_file(path) != found[1]:
             wrong.append(f"{found[2]} is not the file that was exported (its SHA-256 differs)")
-    return wrong
+    if not listed:
+        raise ParetoError(f"{folder / SUMS}: damaged, it lists no file")
+    extra = [path for path in _files(folder) if path not in {*listed, folder / SUMS}]
+    return wrong + [f"{path.relative_to(folder).as_posix()} is not listed in {SUMS}" for path in extra]
 
 
 def _files(folder: Path) -> list[Path]:

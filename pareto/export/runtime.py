@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,6 +22,7 @@ from pareto.export.ours import Talk
 Runtime = Literal["peft", "transformers", "llama.cpp"]
 _SCRIPT = {"peft": "with_transformers.py", "transformers": "with_transformers.py", "llama.cpp": "with_llama_cpp.py"}
 _NEEDS = {"peft": "torch transformers peft", "transformers": "torch transformers", "llama.cpp": "llama-cpp-python"}
+_IS_PYTHON = "import sys; print(*sys.version_info[:2])"
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,22 @@ class Said:
         return found
 
 
+def check_python(python: str) -> None:
+    """Refuse what is no interpreter, before models are loaded for it.
+
+    Raises:
+        ParetoError: it cannot be run, or is something else.
+    """
+    try:
+        done = subprocess.run([python, "-I", "-c", _IS_PYTHON], capture_output=True, text=True, timeout=60, check=False)
+    except OSError as e:
+        raise ParetoError(f"--python {python}: cannot be run: {e.strerror}") from None
+    except subprocess.TimeoutExpired:
+        raise ParetoError(f"--python {python}: is not a Python interpreter: it does not end") from None
+    if done.returncode != 0 or not re.fullmatch(r"3 \d+\s*", done.stdout):
+        raise ParetoError(f"--python {python}: is not a Python interpreter; give one such as {sys.executable}")
+
+
 def ask(load: Load, talks: Sequence[Talk], *, end: int, tokens: int, python: str, scratch: Path) -> Said:
     """Run the runtime once, over all conversations.
 
@@ -61,11 +80,11 @@ def ask(load: Load, talks: Sequence[Talk], *, end: int, tokens: int, python: str
         talks: prompts with our answers.
         end: the token that ends an answer.
         tokens: longest greedy answer.
-        python: the interpreter.
+        python: the interpreter, see ``check_python``.
         scratch: an empty folder.
 
     Raises:
-        ParetoError: the interpreter is not there, lacks the runtime, or cannot load the export.
+        ParetoError: the interpreter lacks the runtime, or cannot load the export.
     """
     import torch
 
@@ -83,10 +102,7 @@ def ask(load: Load, talks: Sequence[Talk], *, end: int, tokens: int, python: str
     quiet = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error", "TOKENIZERS_PARALLELISM": "false"}
     # Isolated (-I): neither the working folder nor PYTHONPATH may lend the other Python a package of ours.
     command = [python, "-I", str(script), str(scratch / "job.json"), str(scratch)]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | quiet)
-    except OSError as e:
-        raise ParetoError(f"--python {python}: cannot be run: {e.strerror}") from None
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | quiet)
     if done.returncode != 0:
         last = (done.stderr.strip().splitlines() or [f"it ended with {done.returncode}"])[-1]
         hint = f"; it needs: pip install {_NEEDS[load.runtime]}" if "ModuleNotFoundError" in last else ""

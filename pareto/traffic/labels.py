@@ -39,7 +39,7 @@ class Labels:
     @property
     def problems(self) -> list[str]:
         """A line for each reason."""
-        return [f"{count} feedback: {why}; left out" for why, count in self.left_out.items()]
+        return [f"feedback left out ({count}): {why}" for why, count in self.left_out.items()]
 
 
 def labels(log: TrafficLog, run: Run, objective: str | None = None) -> Labels:
@@ -69,7 +69,7 @@ def labels(log: TrafficLog, run: Run, objective: str | None = None) -> Labels:
     rows = [_of_pair(f, f.objective or meant, rated) for f in usable if f.kind == "pair"]
     thumbs = [f for f in usable if f.kind == "thumb"]
     of_thumbs, alone = _of_thumbs(thumbs, meant, rated)
-    out["a thumb up or down of a prompt that has no answer of the other kind"] += alone
+    out["the prompt has no answer with the other thumb"] += alone
     found = Labels([*rows, *of_thumbs], {why: count for why, count in out.items() if count})
     if not found.rows:
         why = "; ".join(found.problems) or "nobody has given feedback"
@@ -85,16 +85,18 @@ def write_labels(rows: Sequence[Mapping[str, Any]], out: str | Path) -> None:
 def _unusable(f: Feedback, meant: str, rated: Mapping[str, Served], names: Sequence[str]) -> str:
     """Why feedback teaches nothing; '' where it does."""
     if not (f.objective or meant):
-        return "names no objective; say which is meant: `traffic labels --objective NAME`, `rounds --traffic NAME=RUN`"
+        return (
+            "no objective is named; say which is meant: `traffic labels --objective NAME`, `rounds --traffic NAME=RUN`"
+        )
     if f.objective and f.objective not in names:
-        return f"names another objective than {', '.join(names)}"
+        return f"another objective than {', '.join(names)} is named"
     asked = [rated.get(id) for id in (f.served, f.other) if id]
     if any(s is None or s.prompt is None or not (s.answer or "").strip() for s in asked):
-        return "on a request whose prompt or answer is not stored (`pareto serve --store-prompts` stores them)"
+        return "the prompt or the answer is not stored (`pareto serve --store-prompts` stores them)"
     if any(s.turns > 1 or s.n > 1 for s in asked if s):
-        return "on a conversation of several turns, or on several answers at once"
+        return "the conversation has several turns, or several answers were given at once"
     if f.kind == "pair" and len({(s.answer or "").strip() for s in asked if s}) < 2:
-        return "on two answers that are the same text"
+        return "both answers are the same text"
     return ""
 
 

@@ -1,7 +1,8 @@
 """The log of served traffic: one SQLite file in a run's folder, in write-ahead mode, written by a thread of its own.
 
-What is logged is never waited for and never stops a server: what a full disk or a damaged file refuses is lost and
-counted. Another process may read, delete or serve at the same time; after ``kill -9`` all that was written is there.
+What is logged is never waited for and never stops a server: what a full disk or a damaged file refuses is lost,
+counted and told. Another process may read, delete or serve at the same time; after ``kill -9`` all that was written is
+there.
 """
 
 from __future__ import annotations
@@ -14,18 +15,33 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from pareto.errors import ParetoError
+from pareto.store.files import to_json
 from pareto.store.run import Run
 from pareto.traffic.frame import Frame, read_frame
+from pareto.traffic.losing import Losing, Note, missed
 from pareto.traffic.records import MOST_COMMENT, Counts, Feedback, Losses, ScoredAnswer, Served
 from pareto.traffic.retention import forget_before, forget_user, wiped
-from pareto.traffic.tables import FILE, as_text, be_patient, connect, create, insert, pack, select, told
+from pareto.traffic.tables import (
+    FILE,
+    Unkept,
+    Unknown,
+    as_text,
+    be_patient,
+    connect,
+    create,
+    insert,
+    pack,
+    select,
+    told,
+)
 
-__all__ = ["FILE", "Counts", "Feedback", "Frame", "Losses", "ScoredAnswer", "Served", "TrafficLog"]
+__all__ = ["FILE", "Counts", "Feedback", "Frame", "Losses", "ScoredAnswer", "Served", "TrafficLog", "Unkept"]
 
 T = TypeVar("T")
 MOST_WAITING = 10_000
@@ -36,12 +52,13 @@ VALUES = {"thumb": (1.0, -1.0), "pair": (1.0, 0.5)}
 class TrafficLog:
     """The log of one run. Any thread may use it; close it, or leave its ``with``, to have all of it written."""
 
-    def __init__(self, path: Path, *, most_waiting: int = MOST_WAITING) -> None:
+    def __init__(self, path: Path, *, most_waiting: int = MOST_WAITING, note: Note = lambda line: None) -> None:
         """Open a log that is there. Raises as ``open``.
 
         Args:
             path: of its file.
             most_waiting: records that may wait to be written.
+            note: told, in a line, when records begin to be lost, and when they no longer are.
         """
         self.path = path
         self._session = connect(path)
@@ -50,16 +67,16 @@ class TrafficLog:
             self._salt = str(self._session.execute("select value from meta where name = 'salt'").fetchone()[0])
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="traffic log")
         self._room = threading.BoundedSemaphore(most_waiting)
-        self._turn = threading.Lock()
-        self._losses = Losses()
+        self._losing = Losing(path, note)
 
     @classmethod
-    def open(cls, run: Run, *, create: bool = False) -> TrafficLog:
+    def open(cls, run: Run, *, create: bool = False, note: Note = lambda line: None) -> TrafficLog:
         """A run's log.
 
         Args:
             run: whose.
             create: begin one where there is none.
+            note: see ``TrafficLog``.
 
         Raises:
             ParetoError: there is none, it is damaged, or a newer version wrote it; a full disk.
@@ -67,7 +84,7 @@ class TrafficLog:
         path = run.path / FILE
         if create:
             _create(path)
-        return cls(path)
+        return cls(path, note=note)
 
     def close(self) -> None:
         """Write what waits, and let go of the file."""
@@ -84,7 +101,7 @@ class TrafficLog:
     @property
     def losses(self) -> Losses:
         """What could not be kept since it was opened."""
-        return self._losses
+        return self._losing.losses
 
     def user_key(self, user: str) -> str:
         """What stands for a user in this log: HMAC-SHA-256 of the id under the log's salt; of '' ''."""
@@ -94,7 +111,7 @@ class TrafficLog:
 
     def add(self, served: Served) -> bool:
         """Log a request, without waiting; whether it is on its way. See ``losses`` for what the disk refused."""
-        return self._post(lambda session: insert(session, served))
+        return self._post(lambda session: insert(session, served), served.id)
 
     def add_score(self, scored: ScoredAnswer) -> bool:
         """Log what rewards say, instead of what they said before; as ``add``. Of a request deleted meanwhile: lost."""
@@ -115,8 +132,9 @@ class TrafficLog:
         """Log what somebody thinks; waits until it is kept.
 
         Raises:
+            Unkept: the request was answered, but could not be logged; a full disk.
             ParetoError: no such request; a value or comment that is none; a pair of one answer, or of answers to
-                different prompts; a full disk.
+                different prompts.
         """
         if feedback.value not in VALUES.get(feedback.kind, ()):
             raise ParetoError(f"feedback {feedback.kind} {feedback.value:g}: a thumb is 1 or -1, a pair 1 or 0.5")
@@ -126,6 +144,7 @@ class TrafficLog:
             raise ParetoError("feedback: a pair needs two different answers, a thumb one")
 
         def job(session: sqlite3.Connection) -> None:
+            self._losing.check(feedback.served, feedback.other)
             asked = _known(session, feedback.served)
             # Where no text is kept, prompts of different length are different all the same.
             if feedback.kind == "pair" and _known(session, feedback.other) != asked:
@@ -175,7 +194,12 @@ class TrafficLog:
     def rated(self) -> dict[str, Served]:
         """The requests that feedback speaks of, by id. Raises ParetoError."""
         where = "id in (select served from feedback union select other from feedback)"
-        return {served.id: served for served in self._read(lambda session: select(session, Served, where))}
+        return self._by_id(where)
+
+    def named(self, ids: Sequence[str]) -> dict[str, Served]:
+        """Those of some requests that are there, by id. Raises ParetoError."""
+        where = "id in (select value from json_each(?))"
+        return self._by_id(where, to_json(ids))
 
     def stored(self, since: float = 0) -> int:
         """How many requests since a time are kept with their text. Raises ParetoError."""
@@ -184,33 +208,38 @@ class TrafficLog:
             lambda session: int(session.execute(f"select count(*) from served where {where}", (since,)).fetchone()[0])
         )
 
+    def missed(self, since: float = 0) -> Losses:
+        """What servers could not log, as they told once they could again, since a time. Raises ParetoError."""
+        return self._read(lambda session: missed(session, since))
+
     def frame(self, since: float = 0, *, features: bool = True) -> Frame:
         """Requests as columns; ``features``: those of prompts too, which take most room. Raises ParetoError."""
         return self._read(lambda session: read_frame(session, since, features))
 
+    def _by_id(self, where: str, *values: Any) -> dict[str, Served]:
+        return {served.id: served for served in self._read(lambda session: select(session, Served, where, *values))}
+
     # -- the file ------------------------------------------------------------------------------------------------
 
-    def _post(self, job: Callable[[sqlite3.Connection], Any]) -> bool:
-        """Have it written when its turn comes."""
+    def _post(self, job: Callable[[sqlite3.Connection], Any], request: str = "") -> bool:
+        """Have it written when its turn comes; ``request``: id of the one that it is."""
         if not self._room.acquire(blocking=False):
-            self._lose("more was logged than could be written")
+            self._losing.lose(Unkept(self.path, "more was logged than could be written"), request)
             return False
         try:
-            self._submit(lambda: self._carry(job)).add_done_callback(self._done)
+            self._submit(lambda: self._carry(job)).add_done_callback(partial(self._done, request))
         except ParetoError as e:
             self._room.release()
-            self._lose(str(e))
+            self._losing.lose(e, request)
             return False
         return True
 
-    def _done(self, future: Future[Any]) -> None:
+    def _done(self, request: str, future: Future[Any]) -> None:
         self._room.release()
         if (e := future.exception()) is not None:
-            self._lose(str(told(self.path, e)) if isinstance(e, sqlite3.Error) else str(e))
-
-    def _lose(self, reason: str) -> None:
-        with self._turn:
-            self._losses = Losses(self._losses.records + 1, reason)
+            self._losing.lose(e, request)
+        else:
+            self._losing.keep()
 
     def _ask(self, job: Callable[[sqlite3.Connection], T]) -> T:
         """Have it written, after what was logged before, and wait."""
@@ -222,7 +251,7 @@ class TrafficLog:
         try:
             return self._writer.submit(work)
         except RuntimeError:
-            raise ParetoError(f"{self.path}: the log is closed") from None
+            raise Unkept(self.path, "the log is closed") from None
 
     def _carry(self, job: Callable[[sqlite3.Connection], T]) -> T:
         """One transaction."""
@@ -236,6 +265,7 @@ class TrafficLog:
         be_patient(self._session)
         try:
             found = job(self._session)
+            self._losing.write(self._session)
             self._session.execute("commit")
         except BaseException:
             with suppress(sqlite3.Error):
@@ -268,7 +298,7 @@ class TrafficLog:
     def _check_place(self) -> None:
         """Neither write into a file that nobody will read, nor read from another than is written."""
         if _inode(self.path) != self._inode:
-            raise ParetoError(f"{self.path}: was moved away; what is served is not logged before the next start")
+            raise Unkept(self.path, "was moved away; what is served is not logged before the next start")
 
 
 _create = create
@@ -279,7 +309,7 @@ def _known(session: sqlite3.Connection, id: str) -> tuple[Any, ...]:
     id = as_text(id)
     row = session.execute("select prompt_tokens, prompt from served where id = ?", (id,)).fetchone()
     if row is None:
-        raise ParetoError(f"no request '{id}' in the log; give the id of an answer, as the server told it")
+        raise Unknown(f"no request '{id}' in the log; give the id of an answer, as the server told it")
     return tuple(row)
 
 

@@ -111,3 +111,10 @@ class Losses:
     records: int = 0
     reason: str = ""
     """Of the last."""
+    now: bool = False
+    """They are still being lost."""
+
+    @property
+    def said(self) -> str:
+        """How the log is, for people."""
+        return f"losing records: {self.reason}" if self.now else "ok"

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from pareto.traffic.frame import Floats
+from pareto.traffic.frame import Floats, by_whom
+from pareto.traffic.latest import latest
 from pareto.traffic.log import TrafficLog
 
 
@@ -17,17 +18,20 @@ def summary(log: TrafficLog, since: float = 0) -> dict[str, Any]:
     """What was served since a time.
 
     Returns:
-        ``requests``, ``users`` (those that are known), ``tokens``, ``first`` and ``last`` (UTC, ``None`` without any
-        request), ``statuses``, ``finishes``, ``models`` and ``arms`` (each name → requests), ``stored`` (with their
-        text), ``seconds`` and ``first_token`` (``p50``, ``p95``), ``scored``, ``objectives`` (name → ``mean``,
-        ``predicted``, ``spread``, ``flagged``; the last two ``None`` without an ensemble), ``feedback`` (``thumbs_up``,
-        ``thumbs_down``, ``pairs``).
+        ``requests``, ``users`` (those that are known), ``anonymous`` (requests without one), ``tokens``, ``first`` and
+        ``last`` (UTC, ``None`` without any request), ``statuses``, ``finishes``, ``models`` and ``arms`` (each name →
+        requests), ``stored`` (with their text), ``seconds`` and ``first_token`` (``p50``, ``p95``), ``scored``,
+        ``objectives`` (name → ``mean``, ``predicted``, ``spread``, ``flagged``; the last two ``None`` without an
+        ensemble), ``feedback`` on these requests (``thumbs_up``, ``thumbs_down``, ``pairs``; who changes their mind
+        counts once), ``lost`` (``records`` that servers could not log, ``reason``).
     """
     frame = log.frame(since, features=False)
-    kinds = Counter((f.kind, f.value > 0) for f in log.feedback(since))
+    asked_by, missed = dict(zip(frame.id, frame.user.tolist(), strict=True)), log.missed(since)
+    pairs = latest([f for f in log.feedback() if f.kind == "pair" and {f.served, f.other} & {*asked_by}], asked_by)
     return {
         "requests": len(frame),
-        "users": len({*frame.user.tolist()} - {""}),
+        "users": frame.users,
+        "anonymous": frame.anonymous,
         "tokens": int(frame.tokens.sum()),
         "first": _utc(frame.time[:1]),
         "last": _utc(frame.time[-1:]),
@@ -49,18 +53,22 @@ def summary(log: TrafficLog, since: float = 0) -> dict[str, Any]:
             for name, scores in sorted(frame.scores.items())
         },
         "feedback": {
-            "thumbs_up": kinds["thumb", True],
-            "thumbs_down": kinds["thumb", False],
-            "pairs": kinds["pair", True],
+            "thumbs_up": frame.ups,
+            "thumbs_down": int(frame.rated.sum()) - frame.ups,
+            "pairs": len(pairs),
         },
+        "lost": {"records": missed.records, "reason": missed.reason},
     }
 
 
 def text(found: Mapping[str, Any]) -> str:
     """The same for people."""
-    lines = [f"{found['run']}: {found['requests']} requests of {found['users']} known users, {found['tokens']} tokens"]
+    whose = by_whom(found["users"], found["anonymous"])
+    lines = [f"{found['run']}: {found['requests']} requests of {whose}, {found['tokens']} tokens"]
+    if lost := found["lost"]["records"]:
+        lines.append(f"not logged: {lost} records ({found['lost']['reason']})")
     if not found["requests"]:
-        return lines[0]
+        return "\n".join(lines)
     lines.append(f"from {found['first']} to {found['last']}; {found['stored']} with their text")
     lines += [
         f"{what}: " + ", ".join(f"{name or 'none'} {n}" for name, n in found[key].items())

@@ -6,7 +6,7 @@ import json
 import math
 import secrets
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -46,6 +46,19 @@ pragma user_version = {VERSION};
 _JSON = ("weights", "coefficients", "scores", "spreads", "flagged", "predicted")
 R = TypeVar("R", Served, ScoredAnswer, Feedback)
 TABLES: Mapping[type, str] = {Served: "served", ScoredAnswer: "scores", Feedback: "feedback"}
+
+
+class Unkept(ParetoError):
+    """A log's own trouble, which is not that of who writes to it."""
+
+    def __init__(self, path: Path, what: str) -> None:
+        super().__init__(f"{path}: {what}")
+        self.what = what
+        """The same without the path, which clients of a server need not know."""
+
+
+class Unknown(ParetoError):
+    """A request that is not in the log; it may have been deleted."""
 
 
 def create(path: Path) -> None:
@@ -109,18 +122,18 @@ def be_patient(session: sqlite3.Connection, seconds: float | None = None) -> Non
     session.execute(f"pragma busy_timeout = {round(wait * 1000)}")
 
 
-def told(path: Path, e: Exception) -> ParetoError:
+def told(path: Path, e: Exception) -> Unkept:
     """What went wrong with the file, in one line with what to do."""
     code = getattr(e, "sqlite_errorcode", sqlite3.SQLITE_NOTADB) & 0xFF
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-        return ParetoError(f"{path}: another process has held it for {PATIENCE_SECONDS:g} s; try again")
+        return Unkept(path, f"another process has held it for {PATIENCE_SECONDS:g} s; try again")
     if code == sqlite3.SQLITE_FULL:
-        return ParetoError(f"{path}: the disk is full")
+        return Unkept(path, "the disk is full")
     if code == sqlite3.SQLITE_CONSTRAINT:
-        return ParetoError(f"{path}: not kept, its id is there already ({e})")
+        return Unkept(path, f"not kept, its id is there already ({e})")
     if code in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM):
-        return ParetoError(f"{path}: cannot be read or written: {e}")
-    return ParetoError(f"{path}: damaged ({e}); move it away, and the next `pareto serve` begins a new one")
+        return Unkept(path, f"cannot be read or written: {e}")
+    return Unkept(path, f"damaged ({e}); move it away, and the next `pareto serve` begins a new one")
 
 
 def insert(session: sqlite3.Connection, record: Served | ScoredAnswer | Feedback, over: bool = False) -> None:
@@ -142,7 +155,16 @@ def select(
     rows = session.execute(
         f"select {', '.join(names)} from {TABLES[kind]} where {where} order by time desc, rowid desc {latest}", values
     ).fetchall()
-    return [kind(**{n: _read(n, value) for n, value in zip(names, row, strict=True)}) for row in reversed(rows)]
+    columns = [_column(name, cells) for name, cells in zip(names, zip(*reversed(rows), strict=True), strict=False)]
+    return [kind(**dict(zip(names, row, strict=True))) for row in zip(*columns, strict=True)]
+
+
+def parsed(cells: Sequence[str | None]) -> list[Any]:
+    """A column of JSON, read as one: a parser's start takes longer than such short texts."""
+    found: list[Any] = json.loads(f"[{','.join('null' if cell is None else cell for cell in cells)}]")
+    if len(found) != len(cells):
+        raise ValueError("a column of JSON with cells of several values")
+    return found
 
 
 def as_text(value: str) -> str:
@@ -168,10 +190,11 @@ def _stored(name: str, value: Any) -> Any:
     return as_text(value) if isinstance(value, str) else value
 
 
-def _read(name: str, value: Any) -> Any:
-    if name not in _JSON or value is None:
-        return value
-    found = json.loads(value)
+def _column(name: str, cells: Sequence[Any]) -> Sequence[Any]:
+    return [_read(found) for found in parsed(cells)] if name in _JSON else cells
+
+
+def _read(found: Any) -> Any:
     if isinstance(found, list):
         return tuple(found)
-    return {key: math.nan if number is None else number for key, number in found.items()}
+    return found and {key: math.nan if number is None else number for key, number in found.items()}

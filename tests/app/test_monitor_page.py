@@ -10,75 +10,25 @@ import numpy as np
 import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
-from traffic_on_disk import empty_run, pair, scored, served, thumb
+from traffic_monitored import EVIL, N, monitored, traffic_of
+from traffic_on_disk import served
 from traffic_simulated import arms, frame
 
 from app import traffic
-from app.charts.monitor import evidence, spreads, surprises
+from app.charts.monitor import POINTS, evidence, spreads, surprises
 from app.looks import DARK, LIGHT
 from app.markup import monitor as words
-from pareto.records import Prompt
-from pareto.store.files import folder, write_json
 from pareto.store.run import Run
-from pareto.store.tables import write_prompts
 from pareto.traffic.alarms import Alarm
 from pareto.traffic.arms import compare
 from pareto.traffic.log import FILE, TrafficLog
-from pareto.traffic.usual import Spreads, usual_prompts
-
-EVIL = "<img src=x onerror=alert(1)>"
-N, PLANT = 500, 400
-
-
-def embed(texts: Sequence[str], seed: int = 0) -> np.ndarray:
-    found = np.eye(16)[0] + 0.2 * np.random.default_rng(seed).standard_normal((len(texts), 16))
-    return (found / np.linalg.norm(found, axis=1, keepdims=True)).astype(np.float32)
-
-
-def ensemble(path: Path) -> None:
-    """As ``pareto reward train`` seals one, as far as *Monitor* reads it."""
-    calibration = {
-        "centre": [0, 0], "scale": [1, 1], "lapse": 0, "slope": 1, "error_model": None, "error_auc": [0.5, 0.5],
-        "spread_threshold": 0.95, "uncertainty_threshold": 0.4, "spread_quantiles": np.linspace(0, 1, 101).tolist(),
-        "review_rate": 0.05, "n": 200,
-    }  # fmt: skip
-    with folder(path) as made:
-        write_json(made / "ensemble.json", {"schema": 1, "calibration": calibration, "members": [{}, {}]})
+from pareto.traffic.usual import Spreads
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    """With prompts, and an ensemble for its first objective."""
-    recipe = empty_run(tmp_path / "made").recipe
-    doubtful = recipe.objectives[0].model_copy(update={"reward": "ensemble:doubtful", "options": {}})
-    made = Run.create(
-        tmp_path / "runs", recipe.model_copy(update={"objectives": (doubtful, *recipe.objectives[1:]), "name": "beta"})
-    )
-    ensemble(made.path / "doubtful")
-    prompts = [Prompt(f"p{k}", f"Say {k}.", "kind", split="train" if k < 60 else "test") for k in range(260)]
-    write_prompts(made.path / "prompts.parquet", prompts)
-    usual_prompts(made, embed)
-    return made
-
-
-def traffic_of(run: Run, plant: int = PLANT, store: bool = True) -> None:
-    """Two arms; from ``plant`` on other prompts and more doubts."""
-    rng = np.random.default_rng(1)
-    usual, other = embed(["x"] * N, 1), np.roll(embed(["x"] * N, 2), 1, axis=1)
-    with TrafficLog.open(run, create=True) as log:
-        for k in range(N):
-            late, candidate = k >= plant, k % 4 == 0
-            text = f"{EVIL} {k}" if store else None
-            arm, user, vector = "candidate" if candidate else "main", f"u{k % 100}", (other if late else usual)[k]
-            when = 1_790_000_000.0 + 60 * k
-            log.add(served(f"r{k}", time=when, arm=arm, user=user, prompt=text, answer=text, features=vector))
-            spread = float(rng.random() + 0.5 * late)
-            scores = {"vowels": float(rng.standard_normal()), "digits": float(rng.standard_normal() + 3 * candidate)}
-            doubts = {"spreads": {"vowels": spread}, "flagged": ("vowels",) if spread > 0.95 else ()}
-            log.add_score(scored(f"r{k}", scores=scores, predicted=dict.fromkeys(scores, 0.0), **doubts))
-        log.flush()
-        log.add_feedback(thumb("t", "r3"))
-        log.add_feedback(pair("p", "r4", "r5") if not store else thumb("t2", "r4", -1.0))
+    """Without traffic."""
+    return monitored(tmp_path / "runs")
 
 
 def shown(run: Run) -> AppTest:
@@ -108,6 +58,13 @@ def test_without_traffic_the_page_says_how_to_serve(run: Run) -> None:
     assert page.code[0].value == f"pareto serve beta --root {run.path.parent}"
 
 
+def test_a_log_without_requests_is_said(run: Run) -> None:
+    TrafficLog.open(run, create=True).close()
+    page = shown(run)
+    assert "No request yet" in html(page)
+    assert not page.date_input
+
+
 def test_planted_drift_and_doubts_raise_alarms_and_the_better_candidate_is_told(run: Run) -> None:
     traffic_of(run)
     page = shown(run)
@@ -117,10 +74,11 @@ def test_planted_drift_and_doubts_raise_alarms_and_the_better_candidate_is_told(
     assert "data-alarm='score digits' data-state=quiet" in body
     assert "4 alarms in 500 requests, 500 scored" in body
     assert "Rewards of digits" in body
+    assert [e.label for e in page.expander] == ["The most unusual requests since then"] * 4
     assert [s.value for s in page.subheader] == [
         "What is watched", "Evidence of drift", "Spread over time", "Flagged for review", "Candidate against main",
     ]  # fmt: skip
-    assert "<td>digits</td>" in body
+    assert "<td>Rewards of digits</td>" in body
     assert "<td>better</td>" in body
 
 
@@ -143,7 +101,8 @@ def test_from_a_later_day_nothing_was_served(run: Run) -> None:
     page = shown(run)
     page.date_input(key="monitor_since").set_value(date(2026, 11, 1)).run()
     assert not page.exception
-    assert "Nothing can be said yet: 0 requests" in html(page)
+    assert "No request yet" in html(page)
+    assert page.caption[0].value == "None came since that day."
 
 
 def test_a_damaged_log_or_ensemble_is_said_in_a_line(run: Run) -> None:
@@ -175,7 +134,8 @@ def test_what_is_new_in_the_log_is_seen(run: Run) -> None:
 def alarm(name: str, state: str, values: Sequence[float]) -> Alarm:
     times = 1_790_000_000.0 + np.arange(len(values))
     value = values[-1] if len(values) else -np.inf
-    return Alarm(name, state, None, value, 6.0, "said", times, np.asarray(values, dtype=float))  # type: ignore[arg-type]
+    evidence = np.asarray(values, dtype=float)
+    return Alarm(name, state, None, value, 6.0, "said", times=times, evidence=evidence)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("look", [LIGHT, DARK])
@@ -194,6 +154,20 @@ def test_spreads_are_medians_beside_validations() -> None:
     made = spreads(found, {"b": Spreads(tuple(np.linspace(0, 1, 101)), 0.95, 0.05, 400)}, ("a", "b"), LIGHT, 300)
     assert list(made.data[0].y) == [pytest.approx(v) for v in [0.2] * 10 + [0.4] * 10]  # the candidate's are left out
     assert [s.y0 for s in made.layout.shapes] == [0.5, 0.95]
+    assert made.layout.yaxis.range[1] > 0.95  # else the limit would lie outside
+
+
+def test_what_is_drawn_has_its_interval() -> None:
+    n = 5 * POINTS
+    values = np.random.default_rng(0).normal(size=n)
+    found = frame(n, spreads={"a": values}, scores={"a": values}, predicted={"a": np.zeros(n)})
+    groups = values.reshape(POINTS, 5)
+    (curve,) = spreads(found, {}, ("a",), LIGHT, 300).data
+    assert np.allclose(np.add(curve.y, curve.error_y.array), groups.max(axis=1))  # of five values nothing less will do
+    assert np.allclose(np.subtract(curve.y, curve.error_y.arrayminus), groups.min(axis=1))
+    (curve,) = surprises(found, ("a",), LIGHT, 300).data
+    half = 2.776 * groups.std(axis=1, ddof=1) / np.sqrt(5) / values.std()  # t with 4 degrees of freedom, from a table
+    assert np.allclose(curve.error_y.array, half, rtol=1e-3)
 
 
 def test_surprises_are_in_standard_deviations() -> None:
@@ -204,12 +178,30 @@ def test_surprises_are_in_standard_deviations() -> None:
     assert made.data[0].y[-1] == pytest.approx(1.0)
 
 
-def test_nothing_served_can_be_drawn_and_said() -> None:
+def test_nothing_served_can_be_drawn() -> None:
     nothing = frame(0)
     for made in (evidence([], (), LIGHT), spreads(nothing, {}, ("a",), LIGHT, 300), surprises(nothing, (), LIGHT, 300)):
         assert len(made.data) == 0
-    assert words.headline(nothing, []).startswith("Nothing can be said yet: 0 requests")
-    assert "Requests" in words.figures(nothing, LIGHT)
+
+
+def test_shares_are_told_with_intervals() -> None:
+    body = words.figures(frame(1200, thumbs=np.r_[np.full(10, -1.0), np.full(1190, np.nan)]), LIGHT)
+    assert "1,200" in body
+    assert "0 to 31 %, of 10 rated" in body  # 1 - 0.025 ** (1 / 10)
+
+
+def test_evidence_is_told_as_a_number_beside_its_threshold() -> None:
+    row = words.alarm_rows([alarm("prompts", "quiet", [0.1, 1.7])])
+    assert "<b>50</b><span>alarm at 1,000,000</span>" in row
+
+
+def test_what_cannot_be_seen_is_shown_and_what_is_long_is_cut() -> None:
+    row = words.request_row(served("a", prompt="\x00\x1b[31m\u202eevil" + "y" * 20_000, answer=EVIL), {"x": 1.0})
+    assert "\\x00\\x1b[31m\\u202eevil" in row
+    assert "\u202e" not in row
+    assert EVIL not in row
+    assert len(row) < 2 * words.LONGEST
+    assert f"{20_000 + 11 - words.LONGEST:,} more characters" in row
 
 
 def test_arms_are_told_with_intervals() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -46,6 +47,21 @@ def test_a_list_that_is_none_is_refused(tmp_path: Path, line: str) -> None:
         check_sums(tmp_path)
 
 
+def test_a_list_that_leaves_out_a_file_is_told(tmp_path: Path) -> None:
+    make(tmp_path / "out")
+    sums = tmp_path / "out" / SUMS
+    whole = sums.read_text()
+    sums.write_text("".join(line for line in whole.splitlines(keepends=True) if "naïve" not in line))
+    assert check_sums(tmp_path / "out") == ["sub/naïve name.txt is not listed in SHA256SUMS"]
+    sums.write_text(whole)
+    (tmp_path / "out" / "sub" / "added.py").write_text("")
+    assert check_sums(tmp_path / "out") == ["sub/added.py is not listed in SHA256SUMS"]
+    for nothing in ("", "\n"):
+        sums.write_text(nothing)
+        with pytest.raises(ParetoError, match="SHA256SUMS"):
+            check_sums(tmp_path / "out")
+
+
 def test_a_full_disk_leaves_the_earlier_export_and_nothing_else(tmp_path: Path) -> None:
     make(tmp_path / "out")
     full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -73,6 +89,23 @@ def test_a_killed_export_leaves_the_earlier_one_and_does_not_hinder_the_next(tmp
     assert not (tmp_path / "out" / "half").exists()
     make(tmp_path / "out", "three", overwrite=True)
     assert (tmp_path / "out" / "sub" / "naïve name.txt").read_text() == "three"
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]
+
+
+def test_what_another_process_is_writing_stays_and_so_does_what_is_no_export_of_here(tmp_path: Path) -> None:
+    host, dead = socket.gethostname(), subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    gone = [f".out[1].tmp-{host}-{dead.pid}-00000000", f".out[1].new.tmp-{host}-{dead.pid}-00000001"]
+    stays = [
+        f".out[1].new.tmp-{host}-{os.getpid()}-00000002",
+        f".out[1].new.tmp-{host}x-{dead.pid}-00000003",
+        f".out1.new.tmp-{host}-{dead.pid}-00000004",
+        f".other.new.tmp-{host}-{dead.pid}-00000005",
+    ]
+    for name in gone + stays:
+        (tmp_path / name).mkdir()
+    make(tmp_path / "out[1]")
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted([*stays, "out[1]"])
 
 
 def test_what_an_interrupted_swap_left_goes_with_the_next_export(tmp_path: Path) -> None:

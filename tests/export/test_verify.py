@@ -52,6 +52,10 @@ def test_the_merged_model_is_the_base_with_the_update(run: Run, tmp_path: Path) 
         assert value.dtype == torch.bfloat16
         assert torch.allclose(value.float(), state[name], rtol=2.0**-8, atol=1e-6)
     assert str(tmp_path) not in (out / "config.json").read_text()
+    sampling, told = run.recipe.sampling, json.loads((out / "generation_config.json").read_text())
+    assert told["do_sample"] is True
+    for name in ("temperature", "top_p", "top_k"):
+        assert told[name] == getattr(sampling, name)
 
 
 @dataclass
@@ -77,8 +81,8 @@ def foreign(run: Run, tmp_path: Path) -> Foreign:
     ours = [talk(policy, text, TOKENS) for text in fitting(policy, TEXTS, TOKENS)]
     (tmp_path / "answers").mkdir()
     python = tmp_path / "python"
-    # Called with: -I script job out.
-    python.write_text(f'#!/bin/sh\ncp {tmp_path / "answers"}/* "$4"\n')
+    # Called with: -I -c …, whether it is a Python, and -I script job out.
+    python.write_text(f'#!/bin/sh\n[ "$2" = -c ] && echo 3 11 || cp {tmp_path / "answers"}/* "$4"\n')
     python.chmod(0o755)
     said = {"versions": {}, "greedy": [list(t.answer) for t in ours], "ids": [list(t.ids) for t in ours]}
     return Foreign(python, tmp_path / "answers", said, [logits(policy, t) for t in ours])
@@ -154,10 +158,15 @@ def test_what_cannot_be_compared_is_an_error_in_one_line(run: Run, tmp_path: Pat
     out = export(run, point(run, "soup-0"), tmp_path / "out", FREE)
     root = tmp_path / "runs"
     bare = tmp_path / "bare"
-    bare.write_text("#!/bin/sh\necho \"ModuleNotFoundError: No module named 'peft'\" >&2\nexit 1\n")
+    bare.write_text(
+        "#!/bin/sh\n[ $2 = -c ] && echo 3 11 && exit\n"
+        "echo \"ModuleNotFoundError: No module named 'peft'\" >&2\nexit 1\n"
+    )
     bare.chmod(0o755)
     with pytest.raises(ParetoError, match=r"/nowhere: cannot be run: No such file"):
         verify(out, root, python="/nowhere")
+    with pytest.raises(ParetoError, match=r"/bin/ls: is not a Python interpreter; give one such as /"):
+        verify(out, root, python="/bin/ls")
     with pytest.raises(ParetoError, match=r"No module named 'peft'; it needs: pip install torch transformers peft"):
         verify(out, root, python=str(bare))
     with pytest.raises(ParetoError, match="no run 'forged'"):

@@ -80,6 +80,8 @@ def test_prompts_of_another_kind_raise_an_alarm_within_200_requests(name: str) -
         assert alarm.state == "raised"
         assert changed.time[1300] <= alarm.since < changed.time[1500 - 1]
         assert alarm.evidence[-1] == alarm.value
+        assert all(int(id.removeprefix("r")) >= 1300 for id in alarm.examples)
+        assert len(alarm.examples) == 5
 
 
 @pytest.mark.parametrize(
@@ -121,7 +123,59 @@ def test_too_little_traffic_is_waited_for() -> None:
     assert found["score concise"].state == "waiting"
     assert found["score concise"].sentence == "compares with the first 200 that are scored; 40 are so far"
     assert found["prompts"].state == "quiet"
-    assert {a.state for a in watched(frame(0), NAMES, known(), {})} == {"waiting"}
+    assert found["prompts change"].sentence == "compares with the first 200 that are watched; 40 are so far"
+    empty = by_name(watched(frame(0), NAMES, known(), SPREADS))
+    assert {a.state for a in empty.values()} == {"waiting"}
+    assert empty["prompts"].sentence == "nothing is watched yet"
+    assert empty["spread harmless"].sentence == "nothing is scored yet"
+
+
+def test_answers_that_the_client_cut_short_are_not_held_against_the_prediction() -> None:
+    found = traffic(1400, planted=1000, lift=-1.5)
+    cut = np.arange(1400) >= 1000
+    short = replace(found, finish=np.where(cut, "length", "stop"), tokens=np.where(cut, 5, 30))
+    alarm = by_name(watched(short, NAMES, known(), SPREADS, longest=24))["score concise"]
+    assert alarm.state == "quiet"
+    assert alarm.sentence == "nothing unusual in 800 requests; left out: 400 cut off before 24 tokens"
+    for other in (
+        replace(short, tokens=np.full(1400, 24)),  # as the run's own are cut
+        replace(short, finish=np.full(1400, "stop")),  # they said all that they had to say
+    ):
+        alarm = by_name(watched(other, NAMES, known(), SPREADS, longest=24))["score concise"]
+        assert alarm.state == "raised"
+        assert "left out" not in alarm.sentence
+    several = replace(short, tokens=np.where(cut, 40, 60), answers=np.full(1400, 2))
+    assert by_name(watched(several, NAMES, known(), SPREADS, longest=24))["score concise"].state == "quiet"
+
+
+def test_what_cannot_be_scored_on_traffic_is_not_waited_for() -> None:
+    def said(n: int, scores: float) -> Alarm:
+        found = traffic(n)
+        other = {**found.scores, "concise": np.full(n, scores)}
+        return by_name(watched(replace(found, scores=other), NAMES, known(), SPREADS))["score concise"]
+
+    assert said(199, np.nan).sentence == "compares with the first 200 that are scored; 0 are so far"
+    assert said(200, np.nan).sentence == "cannot be scored on traffic: it needs known answers"
+    assert said(200, np.nan).state == "waiting"
+    assert said(200, 1.0).sentence == "compares with the first 200 that are scored; 200 are so far"
+
+
+def test_an_alarm_says_since_when_how_to_look_on_and_what_is_most_unusual() -> None:
+    found = traffic(1400, planted=1000, doubt=0.5)
+    worst = [f"r{row}" for row in 1100 + np.argsort(-found.spreads["harmless"][1100:])[:5]]
+    alarm = by_name(watched(found, NAMES, known(), SPREADS))["spread harmless"]
+    assert alarm.since < found.time[1100]
+    assert alarm.sentence.startswith("the reward models of harmless disagree more than on validation, since ")
+    assert alarm.sentence.endswith("; `pareto traffic alarms RUN` lists the requests")
+    assert {*worst} & {*alarm.examples}
+    first = found.id.index(alarm.examples[0])
+    later = found.time >= alarm.since
+    assert found.spreads["harmless"][first] == found.spreads["harmless"][later].max()
+    quiet = by_name(watched(found, NAMES, known(), SPREADS, look=""))
+    assert quiet["spread harmless"].sentence.endswith(alarm.sentence.split("; `")[0][-5:])
+    flagged = [found.id.index(id) for id in quiet["flagged harmless"].examples]
+    assert found.flagged["harmless"][flagged].all()
+    assert quiet["prompts"].examples == ()
 
 
 def test_a_share_of_flags_that_few_calibration_completions_allow_is_no_alarm() -> None:

@@ -59,9 +59,7 @@ def test_thumbs_compare_answers_to_the_same_prompt_by_the_same_objective(log: Tr
     (row,) = found.rows
     assert (row["prompt"], row["chosen"], row["rejected"]) == ("Why?", "good", "bad")
     assert (row["strength"], row["tie"], row["annotator"], row["objective"]) == (1.0, False, "thumbs", "vowels")
-    assert found.problems == [
-        "2 feedback: a thumb up or down of a prompt that has no answer of the other kind; left out"
-    ]
+    assert found.problems == ["feedback left out (2): the prompt has no answer with the other thumb"]
 
 
 def test_thumbs_that_disagree_count_less(log: TrafficLog, run: Run) -> None:
@@ -85,7 +83,9 @@ def test_a_prompt_that_many_ask_gives_no_more_comparisons_than_answers_of_one_ki
 def test_feedback_that_names_no_objective_counts_as_the_one_that_is_said(log: TrafficLog, run: Run) -> None:
     answered(log, {"a": "good", "b": "bad"})
     log.add_feedback(pair("1", "a", "b"))
-    with pytest.raises(ParetoError, match=r"1 feedback: names no objective; .*--objective NAME.*--traffic NAME=RUN"):
+    with pytest.raises(
+        ParetoError, match=r"feedback left out \(1\): no objective is named; .*--objective NAME.*--traffic NAME=RUN"
+    ):
         labels(log, run)
     assert [row["objective"] for row in labels(log, run, "digits").rows] == ["digits"]
     with pytest.raises(ParetoError, match="did you mean 'digits'"):
@@ -116,7 +116,9 @@ def test_what_teaches_nothing_is_left_out_and_said(
     log.add(served("a", **{"prompt": "Why?", "answer": "good"} | ({"prompt": None} if "prompt" in changes else {})))
     log.add(served("b", **{"prompt": "Why?", "answer": "bad"} | changes))
     log.add_feedback(pair("1", "a", "b", objective="vowels"))
-    with pytest.raises(ParetoError, match=rf"run 'smoke': no comparisons in its traffic: 1 feedback: .*{why}"):
+    with pytest.raises(
+        ParetoError, match=rf"run 'smoke': no comparisons in its traffic: feedback left out \(1\): .*{why}"
+    ):
         labels(log, run)
 
 
@@ -124,7 +126,7 @@ def test_feedback_by_an_objective_of_another_run_is_left_out(log: TrafficLog, ru
     answered(log, {"a": "good", "b": "bad"})
     log.add_feedback(pair("1", "a", "b", objective="kindness"))
     log.add_feedback(pair("2", "a", "b", objective="vowels"))
-    assert labels(log, run).problems == ["1 feedback: names another objective than vowels, digits; left out"]
+    assert labels(log, run).problems == ["feedback left out (1): another objective than vowels, digits is named"]
 
 
 def test_without_feedback_there_are_no_labels(log: TrafficLog, run: Run) -> None:

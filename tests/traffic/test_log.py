@@ -20,10 +20,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from traffic_on_disk import begun, empty_run, pair, scored, served, thumb
 
+import pareto.traffic.losing
 import pareto.traffic.tables
 from pareto.errors import ParetoError
 from pareto.store.run import Run
-from pareto.traffic.log import FILE, TrafficLog
+from pareto.traffic.log import FILE, TrafficLog, Unkept
 from pareto.traffic.records import MOST_COMMENT, Served
 
 NUMBERED = itertools.count()
@@ -297,6 +298,44 @@ def test_killed_in_mid_write_it_opens_and_has_what_was_written(tmp_path: Path) -
     session = sqlite3.connect(path)
     assert session.execute("pragma integrity_check").fetchone() == ("ok",)
     session.close()
+
+
+def test_a_loss_is_told_once_its_requests_are_known_and_the_log_says_so_when_it_can(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pareto.traffic.tables, "PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(pareto.traffic.losing, "CALM_SECONDS", 0.0)
+    monkeypatch.setattr(pareto.traffic.losing, "REMEMBERED", 3)
+    notes: list[str] = []
+    begun(tmp_path, served("before")).close()
+    path = tmp_path / "smoke" / FILE
+    with TrafficLog(path, note=notes.append) as log:
+        with _held(path):
+            for k in range(5):
+                log.add(served(f"lost-{k}"))
+            log.flush()
+            assert [line.removeprefix(f"{path}: losing records: ")[:15] for line in notes] == ["another process"]
+            assert log.losses.said.startswith("losing records: another process has held it")
+            with pytest.raises(Unkept, match="another process"):
+                log.add_feedback(thumb("t", "before"))
+        log.add_score(scored("deleted"))  # of no request: that is no trouble of the log
+        for id in ("lost-2", "lost-4"):
+            with pytest.raises(Unkept, match="was answered but could not be logged"):
+                log.add_feedback(thumb("t", id))
+        with pytest.raises(Unkept, match="'lost-4' was answered"):
+            log.add_feedback(pair("p", "before", "lost-4"))
+        for id in ("lost-0", "never"):  # long ago, and not at all
+            with pytest.raises(ParetoError, match="give the id of an answer") as e:
+                log.add_feedback(thumb("t", id))
+            assert not isinstance(e.value, Unkept)
+        log.add(served("after"))
+        log.flush()
+        assert log.losses.said == "ok"
+        assert notes[1:] == [f"{path}: records are kept again; 6 were lost"]
+    with TrafficLog(path) as log:
+        assert log.missed().records == 6
+        assert log.missed().reason.startswith("another process")
+        assert log.missed(time.time() + 60).records == 0
 
 
 def test_two_processes_write_at_once_and_one_that_just_ends_has_written_all(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from datetime import date
 from typing import Any
 
 from pareto.bench.hardware import hardware
+from pareto.bench.serve.crowd import crowd
 from pareto.bench.serve.drift import drift_bench
 from pareto.bench.serve.fuzz import fuzz
 from pareto.bench.serve.ground import free
@@ -16,6 +17,9 @@ from pareto.bench.serve.mixed import mixed
 from pareto.config import suggest
 from pareto.errors import ParetoError
 from pareto.store.run import Run
+
+CROWD = 3000
+"""Connections that only stand there."""
 
 
 def bench_serve(
@@ -32,9 +36,9 @@ def bench_serve(
 
     Args:
         run: is served; a copy without its priorities.
-        parts: ``mixed``, ``fuzz``, ``load``, ``drift``.
+        parts: ``mixed``, ``fuzz``, ``load``, ``crowd``, ``drift``.
         clients: that ask at the same time.
-        seconds: of load.
+        seconds: of load; a tenth of them of each phase of the crowd.
         cases: made up from the OpenAPI page.
         repetitions: of the simulation of drift.
         say: told of progress, a line at a time.
@@ -49,6 +53,7 @@ def bench_serve(
         "mixed": lambda: mixed(run, clients, 1, 32, 3, say),
         "fuzz": lambda: _fuzzed(run, cases, say),
         "load": lambda: load(run, seconds, clients, 32, say),
+        "crowd": lambda: crowd(run, CROWD, seconds / 10, 32, say),
         "drift": lambda: drift_bench(repetitions, say=say),
     }
     for name in parts:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
 from pareto.errors import ParetoError
 
-BOTH = (("POST", "/v1/chat/completions", 0.7), ("POST", "/v1/feedback", 0.2))
-"""What is asked rightly and wrongly, and its share of the cases."""
+BOTH = (("POST", "/v1/chat/completions", 70), ("POST", "/v1/feedback", 20))
+"""What is asked rightly and wrongly, and of how many in a hundred cases."""
 RIGHT = (
-    ("GET", "/v1/models/{id}", 0.07),
-    ("GET", "/v1/models", 0.01),
-    ("GET", "/health", 0.01),
-    ("GET", "/metrics", 0.01),
+    ("GET", "/v1/models/{id}", 7),
+    ("GET", "/v1/models", 1),
+    ("GET", "/health", 1),
+    ("GET", "/metrics", 1),
 )
 """What cannot be asked wrongly."""
 KEPT = 10
@@ -46,7 +47,7 @@ def fuzz(url: str, cases: int = 2000, seed: int = 0) -> Fuzzed:
 
     Args:
         url: its address, such as http://127.0.0.1:8000.
-        cases: requests, at least so many.
+        cases: requests.
         seed: of what is made up.
 
     Raises:
@@ -65,9 +66,11 @@ def fuzz(url: str, cases: int = 2000, seed: int = 0) -> Fuzzed:
     model = schema["/v1/models"]["GET"].Case().call().json()["data"][0]["id"]
     found = Fuzzed()
     asked = [(*one, tuple(GenerationMode)) for one in BOTH] + [(*one, (GenerationMode.POSITIVE,)) for one in RIGHT]
+    percent = 0
     for method, path, share, modes in asked:
+        percent += share
         made = st.one_of(*(schema[path][method].as_strategy(generation_mode=mode) for mode in modes))
-        goal = found.cases + round(share * cases)
+        goal = math.ceil(cases * percent / 100)
         # Where there is little to make up, hypothesis ends early: then the same again.
         while found.cases < goal:
 

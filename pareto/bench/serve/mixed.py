@@ -14,7 +14,7 @@ from pareto.bench.serve.live import Live, Reply, live
 from pareto.errors import ParetoError
 from pareto.store.run import Run
 
-QUIET = ("--score-share", "0", "--dtype", "float32")
+QUIET = ("--score-share", "0", "--watch-share", "0", "--dtype", "float32")
 """Nothing but answering is measured; float32, so that answers can be compared token by token."""
 
 

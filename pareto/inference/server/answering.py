@@ -26,6 +26,11 @@ LEFT = 499
 class Failed(Exception):
     """The engine could not finish a request."""
 
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        """Of HTTP: whose fault it is."""
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -45,9 +50,12 @@ async def finished(parts: Parts, job: Job) -> Outcome:
     """
     await job.ended()
     if job.ticket.error is not None or any(row.finish == "error" for row in job.ticket.rows):
+        if job.ticket.blamed:
+            close(parts, job, 400)
+            raise Failed(400, f"pareto: {job.ticket.error}")
         close(parts, job, 500)
         logger.error("%s failed: %s", job.id, job.ticket.error)
-        raise Failed("the server failed on this answer; its log has more")
+        raise Failed(500, "the server failed on this answer; its log has more")
     told, rows = place_of(job), job.ticket.rows
     judging = parts.arms.judging[job.arm]
     try:

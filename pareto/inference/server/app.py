@@ -21,7 +21,7 @@ from pareto.inference.server.refusals import Refusal, error, install
 from pareto.inference.server.replies import Card, Cards, Completion, Health, Heard
 from pareto.inference.server.streaming import Stream, unless_left
 from pareto.inference.server.wire import Chat, Error, Opinion
-from pareto.traffic.log import Feedback
+from pareto.traffic.log import Feedback, Unkept
 
 REFUSALS: dict[int | str, dict[str, Any]] = {
     400: {"model": Error, "description": "What is asked for cannot be."},
@@ -30,6 +30,7 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
     413: {"model": Error, "description": "The body is too large."},
     429: {"model": Error, "description": "Too many ask; see Retry-After."},
 }
+UNKEPT: dict[int | str, dict[str, Any]] = {503: {"model": Error, "description": "The log cannot keep it."}}
 MISSING: dict[int | str, dict[str, Any]] = {404: {"model": Error, "description": "There is no such model."}}
 STREAMED: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}}
 
@@ -47,12 +48,21 @@ def make_app(parts: Parts) -> FastAPI:
     _routes(app, parts)
     settings = parts.settings
     # The last one added stands outermost.
-    app.add_middleware(Bodies, max_body=settings.max_body, max_concurrent=settings.max_concurrent)
+    app.add_middleware(
+        Bodies,
+        max_body=settings.max_body,
+        max_concurrent=settings.max_concurrent,
+        patience=parts.engine.patience,
+    )
     if settings.keys:
         app.add_middleware(Keys, keys=settings.keys)
     if settings.cors:
         app.add_middleware(
-            CORSMiddleware, allow_origins=settings.cors, allow_methods=["GET", "POST"], allow_headers=["*"]
+            CORSMiddleware,
+            allow_origins=settings.cors,
+            allow_methods=["GET", "POST"],
+            allow_headers=["*"],
+            expose_headers=["Retry-After"],
         )
     app.add_middleware(Counted, metrics=parts.metrics)
     return app
@@ -72,7 +82,7 @@ def _routes(app: FastAPI, parts: Parts) -> None:
         try:
             outcome = await unless_left(request, finished(parts, job))
         except Failed as e:
-            return JSONResponse(error(500, str(e)), 500)
+            return JSONResponse(error(e.status, str(e)), e.status)
         finally:
             close(parts, job, LEFT)
         if outcome is None:
@@ -90,16 +100,20 @@ def _routes(app: FastAPI, parts: Parts) -> None:
                 return card
         raise Refusal(404, f"there is no model '{id}'; see /v1/models", param="model", code="model_not_found")
 
-    @app.post("/v1/feedback", responses={**REFUSALS}, summary="Say what an answer is worth")
+    @app.post("/v1/feedback", responses={**REFUSALS, **UNKEPT}, summary="Say what an answer is worth")
     async def feedback(opinion: Opinion) -> Heard:
         said = _feedback(parts, opinion)
-        await asyncio.to_thread(parts.log.add_feedback, said)
+        try:
+            await asyncio.to_thread(parts.log.add_feedback, said)
+        except Unkept as e:
+            raise Refusal(503, f"this server's log: {e.what}", code="not_logged") from None
         return Heard(id=said.id)
 
     @app.get("/health", summary="Whether the server serves")
     async def health() -> Health:
         stats = parts.engine.stats()
-        return Health(model=_cards(parts)[0].id, running=stats.running, waiting=stats.waiting)
+        log = parts.log.losses.said
+        return Health(model=_cards(parts)[0].id, running=stats.running, waiting=stats.waiting, log=log)
 
     @app.get(
         "/metrics",

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 from pareto.config import Recipe
 from pareto.errors import ParetoError
 from pareto.inference.best_of.engine import row_seeds
+from pareto.inference.server.docket import Docket
 from pareto.inference.server.engine import Ask, Busy, Engine, Ticket
 from pareto.inference.server.metrics import Metrics
-from pareto.inference.server.places import OutOfReach, Place, UnknownModel, Wish
+from pareto.inference.server.places import OutOfReach, Place, Unjudged, UnknownModel, Wish
 from pareto.inference.server.refusals import Refusal
 from pareto.inference.server.routing import Arms
 from pareto.inference.server.scoring import Scorer
@@ -53,6 +54,8 @@ class Parts:
     """The tokenizer serves one thread at a time."""
     encoding: Executor = field(default_factory=lambda: ThreadPoolExecutor(1, "encoding"))
     """For what needs the sentence encoder, which serves one thread at a time: nobody else waits there."""
+    docket: Docket = field(default_factory=Docket)
+    """For priorities that nobody asked for before."""
 
 
 @dataclass
@@ -107,7 +110,11 @@ async def accept(parts: Parts, chat: Chat, id: str) -> Job:
         raise Refusal(400, "messages: the last one must be the user's", param="messages")
     loop = asyncio.get_running_loop()
     encodes = parts.encoding if preference.weights == "auto" else None
-    arm, place = await loop.run_in_executor(encodes, _placed, parts.arms, chat, preference, id)
+    place_it = partial(_placed, parts.arms, chat, preference, id)
+    try:
+        arm, place = await loop.run_in_executor(encodes, partial(place_it, judge=False))
+    except Unjudged:
+        arm, place = await parts.docket.judged(partial(place_it, judge=True))
     ids = await loop.run_in_executor(None, _tokens, parts, chat)
     sampling = parts.recipe.sampling
     ask = Ask(
@@ -159,19 +166,20 @@ def _stops(chat: Chat) -> tuple[str, ...]:
     return tuple(stop)
 
 
-def _placed(arms: Arms, chat: Chat, preference: Preference, id: str) -> tuple[str, Place]:
-    """Which arm answers, and from where."""
+def _placed(arms: Arms, chat: Chat, preference: Preference, id: str, *, judge: bool) -> tuple[str, Place]:
+    """Which arm answers, and from where. Raises Refusal, and ``Unjudged`` as ``Places.at``."""
     wish = Wish(chat.model, preference.weights, preference.coefficients, preference.priorities)
     prompt = chat.messages[-1].text
     arm = arms.arm(chat.safety_identifier or chat.user or id)
     try:
-        try:
-            return arm, arms.places[arm].at(wish, prompt)
-        except UnknownModel:
-            if arm == "main":
+        if arm == "candidate":
+            try:
+                return arm, arms.places[arm].at(wish, prompt, judge=judge)
+            except OutOfReach:
                 raise
-            # A point of the run that the candidate does not have.
-            return "main", arms.places["main"].at(wish, prompt)
+            except ParetoError:  # as a point or an adapter of the run that the candidate does not have
+                pass
+        return "main", arms.places["main"].at(wish, prompt, judge=judge)
     except UnknownModel as e:
         raise Refusal(404, str(e), param="model", code="model_not_found") from None
     except OutOfReach as e:

@@ -18,6 +18,7 @@ from pareto.errors import ParetoError
 from pareto.inference.server.carrying import Carrier, Way
 from pareto.inference.server.decoding import Batch, check_joinable
 from pareto.inference.server.lines import Line
+from pareto.inference.server.pace import SHORTEST, Pace
 from pareto.inference.server.reading import Reading
 from pareto.inference.server.tickets import Ask, Busy, Finish, Row, Soup, Ticket
 from pareto.inference.server.waiting import next_to_read
@@ -32,9 +33,7 @@ __all__ = ["Ask", "Busy", "Engine", "Finish", "Row", "Soup", "Stats", "Ticket"]
 PIECE, PIECE_GPU = 128, 2048
 """Tokens of prompts that are read between two steps: about half a second of one core for 135M parameters."""
 RECENT = 32
-"""Steps and tickets from which the present load is judged."""
-SHORTEST, LONGEST = 1.0, 60.0
-"""Seconds after which a refused one may come again."""
+"""Steps from which the present load is judged."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +83,7 @@ class Engine:
         self._batch = Batch(base)
         self._steps: dict[Way, int] = {"merged": 0, "per_row": 0}
         self._sizes: deque[int] = deque(maxlen=RECENT)
-        self._ends: deque[float] = deque(maxlen=RECENT)
+        self._pace = Pace()
         self._tokens = self._prompt_tokens = self._turn = 0
         self._closed = False
         self._until: float | None = None
@@ -113,7 +112,9 @@ class Engine:
             if self._closed:
                 raise Busy("this server is ending", SHORTEST)
             if len(self._queue) >= self.waiting:
-                raise Busy(f"{len(self._queue)} requests are waiting already", self._patience())
+                raise Busy(f"{len(self._queue)} requests are waiting already", self.patience(len(self._queue)))
+            if not (self._queue or self._taken):
+                self._pace.begin()
             self._queue.append(ticket)
             self._changed.notify_all()
         return ticket
@@ -145,10 +146,9 @@ class Engine:
                 prompt_tokens=self._prompt_tokens,
             )
 
-    def _patience(self) -> float:
-        """Seconds until half of those who wait have begun, as fast as tickets ended of late."""
-        pace = (self._ends[-1] - self._ends[0]) / (len(self._ends) - 1) if len(self._ends) > 1 else SHORTEST
-        return min(LONGEST, max(SHORTEST, pace * len(self._queue) / 2))
+    def patience(self, ahead: int) -> float:
+        """Seconds until half of so many tickets have ended, as fast as they do of late; any thread may ask."""
+        return self._pace.patience(ahead)
 
     def _work(self) -> None:
         while self._more():
@@ -278,7 +278,7 @@ class Engine:
             if not ticket.done:
                 ticket.changed()
                 if ticket.done:
-                    self._ends.append(now)
+                    self._pace.end()
 
     def _fail(self, tickets: Iterable[Ticket], error: Exception) -> None:
         for ticket in tickets:

@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import hmac
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -19,8 +19,8 @@ BODY_SECONDS = 10.0
 """Within which a body has to be there."""
 DISCARDED = 1 << 25
 """Bytes of a body too large that are still read, so that the client is there to hear the answer."""
-READING = 4
-"""Bodies that may be under way, per request that may be served at a time."""
+HELD = 1 << 27
+"""Bytes of bodies that are under way; past it none may be larger than all of them would be if they were equal."""
 
 
 class Keys:
@@ -56,16 +56,19 @@ class Keys:
 class Bodies:
     """Reads a body whole before anything is done for it, and lets in only so many requests that have one."""
 
-    def __init__(self, app: ASGIApp, max_body: int, max_concurrent: int) -> None:
+    def __init__(
+        self, app: ASGIApp, max_body: int, max_concurrent: int, patience: Callable[[int], float] = lambda ahead: 1.0
+    ) -> None:
         """Stand before an application.
 
         Args:
             app: it.
             max_body: bytes.
             max_concurrent: requests with a body that it works on at a time.
+            patience: requests that are ahead of one → seconds after which it may come again.
         """
-        self.app, self.max_body, self.max_concurrent = app, max_body, max_concurrent
-        self.reading = self.working = 0
+        self.app, self.max_body, self.max_concurrent, self.patience = app, max_body, max_concurrent, patience
+        self.reading = self.held = self.working = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Read, and let it in."""
@@ -77,7 +80,7 @@ class Bodies:
             if body is None:
                 return
             if self.working >= self.max_concurrent:
-                raise _too_many(f"{self.working} requests are being answered")
+                raise _too_many(f"{self.working} requests are being answered", self.patience(self.working))
         except Refusal as refusal:
             await refusal.response()(scope, receive, send)
             return
@@ -92,8 +95,6 @@ class Bodies:
         told = Headers(scope=scope).get("content-length", "")
         if told.isdecimal() and int(told) > DISCARDED:
             raise _too_large(self.max_body)
-        if self.reading >= READING * self.max_concurrent:
-            raise _too_many(f"{self.reading} requests are being received")
         self.reading += 1
         body, size = bytearray(), 0
         try:
@@ -104,16 +105,22 @@ class Bodies:
                         return None
                     piece = message.get("body", b"")
                     size += len(piece)
+                    self.held -= len(body)
                     if size <= self.max_body:
                         body += piece
                     else:
                         body.clear()
+                    self.held += len(body)
+                    # Who sends slowly holds little and keeps nobody else away, however many they are.
+                    if self.held > HELD and len(body) > HELD / self.reading:
+                        raise _too_many(f"{self.reading} requests are being received", BODY_SECONDS)
                     if not message.get("more_body", False) or size > DISCARDED:
                         break
         except TimeoutError:
             raise Refusal(408, f"the body was not there within {BODY_SECONDS:g} s", code="timeout") from None
         finally:
             self.reading -= 1
+            self.held -= len(body)
         if size > self.max_body:
             raise _too_large(self.max_body)
         return bytes(body)
@@ -137,5 +144,5 @@ def _too_large(most: int) -> Refusal:
     return Refusal(413, f"the body is larger than {most} bytes", code="request_too_large")
 
 
-def _too_many(what: str) -> Refusal:
-    return Refusal(429, f"{what}, which is all that is served at a time; ask again", code="busy", retry_after=1)
+def _too_many(what: str, seconds: float) -> Refusal:
+    return Refusal(429, f"{what}, which is all that is served at a time; ask again", code="busy", retry_after=seconds)

@@ -6,7 +6,7 @@ import math
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from pareto.inference.best_of.scoring import Judge
 from pareto.objectives.ensemble.reward import EnsembleReward
@@ -94,20 +94,39 @@ class Judging:
 
     def rewards(self, prompt: str, row: Row) -> dict[str, Told]:
         """What each objective says of one answer. Raises as ``best``."""
+        heard: dict[str, _Doubt] = {}
+        judge = replace(self.judge, rewards=tuple(_heard(reward, heard) for reward in self.judge.rewards))
         with ENCODING:
-            scored = self.judge.score(_record(prompt), [row.text], [row.tokens], self.most_tokens)
-            values = zip(self.judge.rewards, scored.values[0].tolist(), strict=True)
-            return {reward.name: _told(reward, value, prompt, row.text) for reward, value in values}
+            scored = judge.score(_record(prompt), [row.text], [row.tokens], self.most_tokens)
+        values = zip(self.names, scored.values[0].tolist(), strict=True)
+        return {name: _told(value, heard.get(name)) for name, value in values}
 
 
-def _told(reward: Reward, value: float, prompt: str, answer: str) -> Told:
-    told: Told = {"value": _number(value), "spread": None, "flagged": False}
-    ensemble = reward.function.ensemble if isinstance(reward.function, EnsembleReward) else None
-    if ensemble is not None and ensemble.size > 1 and told["value"] is not None:
-        # Members on features find these in their cache: the answer was scored a moment ago.
-        spread = float(ensemble.score([prompt], [answer]).spread[0])
-        told.update(spread=spread, flagged=spread > ensemble.calibration.spread_threshold)
-    return told
+@dataclass(frozen=True)
+class _Doubt:
+    spread: float
+    flagged: bool
+
+
+def _heard(reward: Reward, heard: dict[str, _Doubt]) -> Reward:
+    """A reward of one answer that, where two or more models give it, puts their doubt there under its name."""
+    function = reward.function
+    if not isinstance(function, EnsembleReward) or function.ensemble.size < 2:
+        return reward
+
+    def hear(prompts: Sequence[str], completions: Sequence[str], **columns: Any) -> list[float]:
+        values, scores = function.scored(prompts, completions)
+        heard[reward.name] = _Doubt(float(scores.spread[0]), bool(function.doubted(scores)[0]))
+        return list(map(float, values))
+
+    return replace(reward, function=hear)
+
+
+def _told(value: float, doubt: _Doubt | None) -> Told:
+    number = _number(value)
+    if number is None or doubt is None:
+        return {"value": number, "spread": None, "flagged": False}
+    return {"value": number, "spread": doubt.spread, "flagged": doubt.flagged}
 
 
 def _record(prompt: str) -> Prompt:

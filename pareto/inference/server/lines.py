@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pareto.errors import ParetoError
 from pareto.inference.server.choosing import choose_rows
 from pareto.inference.server.speech import Speech
 from pareto.inference.server.tickets import Finish, Row, Soup, Ticket
@@ -15,6 +16,13 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from pareto.models import Base
+
+
+class Overflown(ParetoError):
+    """A policy with which the model's numbers are none."""
+
+    def __init__(self) -> None:
+        super().__init__("the model's numbers overflow at these coefficients; give smaller ones")
 
 
 class Line:
@@ -67,16 +75,21 @@ def lines_of(base: Base, ticket: Ticket) -> list[Line]:
 
 
 def hear(lines: Sequence[Line], logits: Tensor) -> None:
-    """Draw the next token of each line; where its tokenizer breaks on one, its ticket alone fails.
+    """Draw the next token of each line; where its numbers or its tokenizer break, its ticket alone fails.
 
     Args:
         lines: rows.
         logits: (rows, vocabulary).
     """
     asks = [line.ticket.ask for line in lines]
-    drawn = zip(*choose_rows(logits, [line.uniform() for line in lines], asks), strict=True)
-    for line, (token, logp) in zip(lines, drawn, strict=True):
+    sound = logits.amax(1).isfinite()
+    if not sound.all():
+        logits = logits.where(sound[:, None], 0.0)
+    drawn = choose_rows(logits, [line.uniform() for line in lines], asks)
+    for line, whole, token, logp in zip(lines, sound.tolist(), *drawn, strict=True):
         try:
+            if not whole:
+                raise Overflown
             if line.row.finish is None:  # it may have failed with another of its ticket
                 line.hear(token, logp)
         except Exception as e:  # whatever it is, the others go on

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import lru_cache
 from typing import Literal
 
 from pareto.choice.levels import format_levels, number, parse_levels
@@ -20,9 +19,10 @@ from pareto.inference.auto_weights.auto import AutoWeights
 from pareto.inference.server.judging import ENCODING
 from pareto.inference.server.known import Known, Spot, short
 from pareto.inference.server.reach import OutOfReach, Reach
+from pareto.inference.server.remembering import Remembered
 from pareto.store.run import Run
 
-__all__ = ["Breaking", "Model", "OutOfReach", "Place", "Places", "UnknownModel", "Wish"]
+__all__ = ["Breaking", "Model", "OutOfReach", "Place", "Places", "Unjudged", "UnknownModel", "Wish"]
 
 Breaking = Literal["move", "refuse"]
 """What becomes of a request that breaks a priority."""
@@ -38,6 +38,10 @@ MOST_RULES = 8
 
 class UnknownModel(ParetoError):
     """There is no model of that name."""
+
+
+class Unjudged(Exception):
+    """Nobody has asked for these priorities yet."""
 
 
 @dataclass(frozen=True)
@@ -97,8 +101,10 @@ class Places:
     def __init__(self, known: Known, breaking: Breaking, name: str) -> None:
         self.known, self.breaking, self.name = known, breaking, name
         self._standing = format_levels(standing(known.run))
-        self._reach = lru_cache(KEPT_RULES)(lambda rules: Reach(known, parse_levels(rules, known.names)))
-        self._remembered = lru_cache(KEPT)(self._found)
+        self.found: Remembered[_Asked, Place | str] = Remembered(KEPT)
+        """Places, or why there is none."""
+        self.reaches: Remembered[str, Reach] = Remembered(KEPT_RULES)
+        """What priorities leave, by their text."""
         self._default = self._reach(self._standing).balanced().point
         self.auto: AutoWeights | str = self._learned()
         """What was learned for prompts, or why nothing was."""
@@ -120,39 +126,54 @@ class Places:
         """
         return cls(Known.of(run), breaking, name or run.name)
 
-    def at(self, wish: Wish, prompt: str) -> Place:
+    def at(self, wish: Wish, prompt: str, *, judge: bool = True) -> Place:
         """Where a wish is answered from.
 
         Args:
             wish: of a request.
             prompt: what is asked; only automatic weights look at it.
+            judge: also where its priorities must be judged first, which takes up to a second.
 
         Raises:
+            Unjudged: they must, and ``judge`` is false.
             UnknownModel: there is no such model.
             OutOfReach: it breaks a priority and is not to be moved, or nothing keeps the priorities.
             ParetoError: what it says cannot be read, or is a contradiction.
         """
         if not isinstance(wish.weights, str):
-            return self._again(wish.model, _items(wish.weights), _items(wish.coefficients), wish.priorities)
+            asked = (wish.model, _items(wish.weights), _items(wish.coefficients), wish.priorities)
+            return self._again(asked, judge)
         self._suffix(wish)
         if isinstance(self.auto, str):
             raise ParetoError(self.auto)
         with ENCODING:
             taken = self.auto.take(prompt)
-        place = self._again(f"{self.name}@{taken.point.id}", None, None, wish.priorities)
+        place = self._again((f"{self.name}@{taken.point.id}", None, None, wish.priorities), judge)
         return replace(place, model=wish.model, reason=taken.reason)
 
-    def _again(self, model: str, weights: _Items, coefficients: _Items, priorities: str) -> Place:
-        found = self._remembered(model, weights, coefficients, priorities)
+    def _again(self, asked: _Asked, judge: bool) -> Place:
+        found = self.found.get(asked) or self.found.put(asked, self._found(*asked, judge))
         if isinstance(found, str):
             raise OutOfReach(found)
         return found
 
-    def _found(self, model: str, weights: _Items, coefficients: _Items, priorities: str) -> Place | str:
+    def _reach(self, rules: str, judge: bool = True) -> Reach:
+        reach = self.reaches.get(rules)
+        if reach is None:
+            if not judge:
+                raise Unjudged
+            reach = Reach(self.known, parse_levels(rules, self.known.names))
+            reach.judge()
+            self.reaches.put(rules, reach)
+        return reach
+
+    def _found(
+        self, model: str, weights: _Items, coefficients: _Items, priorities: str, judge: bool
+    ) -> Place | str:  # fmt: skip
         """``at``, for what can be remembered; a text: why it is refused."""
         wish = Wish(model, _mapping(weights), _mapping(coefficients), priorities)
         suffix = self._suffix(wish)
-        reach = self._reach(self._rules(priorities))
+        reach = self._reach(self._rules(priorities), judge)
         with reach.turn:
             if wish.weights is None and wish.coefficients is None and not suffix:
                 return self._place(model, reach.balanced(), reach)
@@ -254,6 +275,8 @@ class Places:
 
 
 _Items = tuple[tuple[str, float], ...] | None
+_Asked = tuple[str, _Items, _Items, str]
+"""Model, weights, coefficients and priorities of a wish."""
 
 
 def _items(numbers: Mapping[str, float] | None) -> _Items:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cache, cached_property
 
 from pareto.choice.admission import admit
 from pareto.choice.confirm import confirm
@@ -29,6 +29,12 @@ class Reach:
         self.known, self.levels = known, tuple(levels)
         self.turn = threading.RLock()
         """Held by whoever asks, so that what is worked out once is."""
+        self._admitted = cache(self._admit)
+
+    def judge(self) -> None:
+        """Work out what takes long, so that nobody waits for it later. Raises as ``verdict``."""
+        with self.turn:
+            _ = self.allowed
 
     @cached_property
     def verdict(self) -> Verdict:
@@ -65,14 +71,17 @@ class Reach:
         if not spot.coefficients:
             return self._base()
         if spot.point in self.known.candidates.ids:
-            found = admit(self.known.run, self.known.points[spot.point], self.levels, self.verdict)
-            return _line(found.reason)
+            return self._admitted(spot.point)
         trend = self.known.trend(spot)
         if trend is None:
             return "nobody has measured it, and nothing that was measured predicts whether it keeps the priorities"
         minimised = self.known.candidates.minimised
         missed = doubts(self.levels, minimised, *trend, bests(self.verdict), self.known.rounding)
         return "; ".join(f"{doubt.text()} (predicted)" for doubt in missed)
+
+    def _admit(self, id: str) -> str:
+        """What a measured policy breaks."""
+        return _line(admit(self.known.run, self.known.points[id], self.levels, self.verdict).reason)
 
     def _base(self) -> str:
         """The base is no candidate, so that it is judged alone: on validation it must keep all, on test break none."""

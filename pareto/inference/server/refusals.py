@@ -30,7 +30,7 @@ class Refusal(Exception):
         """Say it.
 
         Args:
-            status: of HTTP, 400 to 499.
+            status: of HTTP, 400 to 499, or 503.
             message: what was wrong, where, and what would be right.
             param: the field that it is about, as a path with dots.
             code: a word for programs.
@@ -53,7 +53,7 @@ class Refusal(Exception):
 
 def error(status: int, message: str, param: str | None = None, code: str | None = None) -> dict[str, Any]:
     """OpenAI's shape of an error."""
-    kind = {401: "authentication_error", 429: "rate_limit_error", 500: "server_error"}
+    kind = {401: "authentication_error", 429: "rate_limit_error", 500: "server_error", 503: "server_error"}
     body = ErrorBody(message=message, type=kind.get(status, "invalid_request_error"), param=param, code=code)
     return Error(error=body).model_dump()
 
@@ -76,12 +76,14 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def routed(request: Request, e: HTTPException) -> JSONResponse:
+        bad = "not UTF-8" if isinstance(e.__cause__, UnicodeDecodeError) else "too deeply nested, or a number too long"
         said = {
             404: f"there is no {request.url.path} here; see /openapi.json",
             405: f"{request.url.path} does not take {request.method}",
-            400: "the body is not JSON that can be read: too deeply nested, or a number too long",
+            400: f"the body is not JSON that can be read: {bad}",
         }
-        answer = Refusal(e.status_code, said.get(e.status_code, str(e.detail))).response()
+        code = "invalid_json" if e.status_code == HTTPStatus.BAD_REQUEST else None
+        answer = Refusal(e.status_code, said.get(e.status_code, str(e.detail)), code=code).response()
         answer.headers.update(e.headers or {})
         return answer
 
@@ -97,5 +99,13 @@ def _misfit(errors: Sequence[Mapping[str, Any]], body: Any, asked: type[Wire]) -
         return Refusal(400, f"the body is not JSON: {first['ctx']['error']}{where}", code="invalid_json")
     if isinstance(body, bytes):
         return Refusal(400, "the body is not JSON: send it with Content-Type: application/json", code="invalid_json")
+    first = _furthest(errors, body)
     param = param_of(first, body)
     return Refusal(400, said_of(first, param, asked), param=param, code=str(first["type"]))
+
+
+def _furthest(errors: Sequence[Mapping[str, Any]], body: Any) -> Mapping[str, Any]:
+    """Of what is wrong with the first field what lies deepest: of a union's branches the one that was meant."""
+    where = [(param_of(e, body) or "").split(".") for e in errors]
+    of_first = [i for i, path in enumerate(where) if path[: len(where[0])] == where[0]]
+    return errors[max(of_first, key=lambda i: len(where[i]))]

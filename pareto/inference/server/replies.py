@@ -149,3 +149,4 @@ class Health(BaseModel):
     model: str
     running: int = Field(description="Answers that are drawn now.")
     waiting: int = Field(description="Requests that wait for a place in the batch.")
+    log: str = Field(description="ok, or why what is served is not logged.")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import resource
 import signal
 import socket
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from functools import partial
@@ -15,20 +15,25 @@ import uvicorn
 from pareto.errors import ParetoError
 from pareto.inference.server.app import make_app
 from pareto.inference.server.asking import Parts
-from pareto.inference.server.connections import Connection
+from pareto.inference.server.connections import Connection, Hall, files
 from pareto.inference.server.engine import Engine
 from pareto.inference.server.metrics import Level, Metrics
+from pareto.inference.server.remembering import Remembered
 from pareto.inference.server.routing import Arms
-from pareto.inference.server.scoring import Scorer
+from pareto.inference.server.scoring import Scorer, embed
 from pareto.inference.server.settings import Settings
 from pareto.store.run import Run
 from pareto.traffic.log import TrafficLog
 from pareto.traffic.retention import Retention
+from pareto.traffic.watching import Watching
 
-FILES = 256
-"""Files that are kept for other things than connections."""
-MOST_FILES = 1 << 16
-"""Asked for, where the system lets this process have as many as it likes."""
+BACKLOG = 1024
+"""Connections that the system may hold for this process, which takes as many at once before it looks at any."""
+FILES = 256 + BACKLOG
+"""Files that are kept for other things than connections that are known."""
+SWITCH = 5e-4
+"""Seconds after which a thread that waits for the interpreter gets it, a tenth of Python's own: the engine gives it
+away in each of a step's many operations. Beside a thread that computes a step takes 2.5 times as long, not 3.3."""
 GRACE = 10.0
 """Seconds that the end may take beyond the longest request."""
 
@@ -46,6 +51,7 @@ def serve(run: Run, candidate: Run | None, settings: Settings, say: Callable[[st
         ParetoError: it cannot listen there; see ``Arms.of`` and ``TrafficLog.open``.
     """
     with listening(settings) as listener, parts_of(run, candidate, settings, say) as parts:
+        sys.setswitchinterval(SWITCH)
         server = uvicorn.Server(_config(parts, settings))
         # uvicorn ends in order, and then sends itself the signal again.
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -59,10 +65,11 @@ def serve(run: Run, candidate: Run | None, settings: Settings, say: Callable[[st
 def parts_of(run: Run, candidate: Run | None, settings: Settings, say: Callable[[str], None]) -> Iterator[Parts]:
     """What a server is made of; inside, the engine runs. Raises as ``serve``."""
     with ExitStack() as stack:
-        log = stack.enter_context(TrafficLog.open(run, create=True))
+        log = stack.enter_context(TrafficLog.open(run, create=True, note=say))
         arms = Arms.of(run, candidate, settings.beta_share, breaking=settings.breaking, dtype=settings.dtype)
         stack.callback(Retention(log, settings.retention_days, note=say).close)
-        scorer = stack.enter_context(closing(Scorer(arms.judging, log, settings.score_share)))
+        watching = stack.enter_context(closing(Watching(run, log, settings.watch_share, embed, note=say)))
+        scorer = stack.enter_context(closing(Scorer(arms.judging, log, settings.score_share, watching)))
         engine = Engine(arms.base, arms.bank, rows=settings.rows, waiting=settings.max_waiting)
         stack.callback(engine.close, settings.timeout)
         metrics = Metrics()
@@ -70,13 +77,18 @@ def parts_of(run: Run, candidate: Run | None, settings: Settings, say: Callable[
         scorer.on_scored = metrics.judged
         parts = Parts(settings, arms.base, run.recipe, engine, arms, scorer, log, metrics)
         stack.callback(parts.encoding.shutdown)
+        stack.enter_context(closing(parts.docket))
         metrics.watch(levels_of(parts))
         yield parts
 
 
 def levels_of(parts: Parts) -> Mapping[str, Level]:
     """What the metrics read from the parts at each scrape."""
-    stats = parts.engine.stats
+    stats, frontiers = parts.engine.stats, parts.arms.places.values()
+    remembered: dict[str, list[Remembered[Any, Any]]] = {
+        "place": [f.found for f in frontiers],
+        "priorities": [f.reaches for f in frontiers],
+    }
     return {
         "num_requests_waiting": Level("Requests that wait for a place in the batch.", lambda: stats().waiting),
         "num_rows_running": Level("Answers that are drawn now.", lambda: stats().running),
@@ -88,12 +100,33 @@ def levels_of(parts: Parts) -> Mapping[str, Level]:
             counts=True,
             label="way",
         ),
+        "cache_queries": Level(
+            "Times that something remembered was wanted: a place, or what priorities leave.",
+            lambda: {name: sum(c.hits + c.misses for c in caches) for name, caches in remembered.items()},
+            counts=True,
+            label="cache",
+        ),
+        "cache_hits": Level(
+            "Times that it was there.",
+            lambda: {name: sum(c.hits for c in caches) for name, caches in remembered.items()},
+            counts=True,
+            label="cache",
+        ),
         "switches": Level("Times that other weights were merged.", lambda: stats().switches, counts=True),
         "scoring_waiting": Level("Answers that wait to be scored.", lambda: parts.scorer.counted.waiting),
         "scoring_dropped": Level(
             "Answers that were not scored, as too many waited.", lambda: parts.scorer.counted.dropped, counts=True
         ),
         "scoring_failed": Level("Answers on which a reward broke.", lambda: parts.scorer.counted.failed, counts=True),
+        "watching_waiting": Level("Prompts that wait to be watched.", lambda: parts.scorer.watching.counted.waiting),
+        "watching_dropped": Level(
+            "Prompts that were not watched, as too many waited.",
+            lambda: parts.scorer.watching.counted.dropped,
+            counts=True,
+        ),
+        "watching_failed": Level(
+            "Prompts on which the encoder broke.", lambda: parts.scorer.watching.counted.failed, counts=True
+        ),
         "log_records_lost": Level("What the log could not keep.", lambda: parts.log.losses.records, counts=True),
     }
 
@@ -130,10 +163,11 @@ def _cannot(settings: Settings, e: OSError) -> ParetoError:
 
 
 def _config(parts: Parts, settings: Settings) -> uvicorn.Config:
-    protocol: Any = partial(Connection, _connections())
+    protocol: Any = partial(Connection, Hall(_connections(), parts.engine.patience))
     return uvicorn.Config(
         make_app(parts),
         http=protocol,
+        backlog=BACKLOG,
         ws="none",
         lifespan="off",
         access_log=False,
@@ -146,8 +180,5 @@ def _config(parts: Parts, settings: Settings) -> uvicorn.Config:
 
 def _connections() -> int:
     """How many may be open at a time, in as many files as the system lets this process have."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    most = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
-    if soft != resource.RLIM_INFINITY and soft < most:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
-    return max(64, most - FILES)
+    most = files()
+    return max(most // 2, most - FILES)

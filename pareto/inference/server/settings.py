@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from dataclasses import dataclass
 from typing import Literal
 
 from pareto.errors import ParetoError
+
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^\s/?#@A-Z]+")
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,8 @@ class Settings:
     """Share of the users who get the candidate run, where there is one."""
     score_share: float = 0.1
     """Share of the answers that are scored off the request path."""
+    watch_share: float = 1.0
+    """Share of the prompts whose features go into the log, for drift; made off the request path."""
     store_prompts: bool = False
     """Keep prompts and answers in the log."""
     retention_days: float = 30.0
@@ -56,7 +61,7 @@ class Settings:
                 raise ParetoError(f"--{name.replace('_', '-')} {getattr(self, name)}: wanted 1 or more")
         if self.max_waiting < 0:
             raise ParetoError(f"--max-waiting {self.max_waiting}: wanted 0 or more")
-        for name in ("beta_share", "score_share"):
+        for name in ("beta_share", "score_share", "watch_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ParetoError(f"--{name.replace('_', '-')} {getattr(self, name):g}: wanted a share from 0 to 1")
         for name in ("timeout", "retention_days"):
@@ -70,6 +75,11 @@ class Settings:
         for key in self.keys:
             if not (key.isascii() and key.isprintable() and key.strip() == key and key):
                 raise ParetoError("--api-key: wanted printable ASCII characters without spaces around them")
+        for origin in self.cors:
+            if not (origin == "*" or _ORIGIN.fullmatch(origin)):
+                raise ParetoError(
+                    f"--cors {origin}: wanted * or an origin as browsers send it, https://example.org[:443]"
+                )
         if not (self.keys or self.insecure or _is_loopback(self.host)):
             raise ParetoError(
                 f"--host {self.host}: others than this machine could ask; give --api-key KEY (or PARETO_API_KEYS), or "

@@ -87,7 +87,7 @@ async def _events(parts: Parts, job: Job) -> AsyncIterator[str]:
     try:
         outcome: Outcome = await finished(parts, job)
     except Failed as e:
-        yield f"data: {to_json(error(500, str(e)))}\n\n"
+        yield f"data: {to_json(error(e.status, str(e)))}\n\n"
         return
     for k, row in enumerate(outcome.rows):
         if text := row.text[shown[k] :]:

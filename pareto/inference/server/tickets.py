@@ -67,6 +67,8 @@ class Ticket:
         self.rows = tuple(Row() for _ in ask.seeds)
         self.error: str | None = None
         """Why it could not be answered, in one line."""
+        self.blamed = False
+        """That is so because of what was asked."""
         self.submitted = time.monotonic()
         self.started: float | None = None
         """When its prompt began to be read."""
@@ -108,8 +110,10 @@ class Ticket:
             self.cancel()
 
     def fail(self, error: BaseException) -> None:
-        """End it for an error that nobody foresaw."""
-        self.error = f"{type(error).__name__}: {' '.join(str(error).split())}"[:300]
+        """End it for an error: a ``ParetoError`` is of its own making, of any other nobody knows."""
+        self.blamed = isinstance(error, ParetoError)
+        said = " ".join(str(error).split())
+        self.error = (said if self.blamed else f"{type(error).__name__}: {said}")[:300]
         self.end("error")
 
     def end(self, finish: Finish) -> None:

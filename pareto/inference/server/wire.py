@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from pareto.config import suggest
-from pareto.inference.server.unsupported import UNSUPPORTED
+from pareto.inference.server.unsupported import PARTS, UNSUPPORTED, WANTED
 
 SEED = 1 << 63
 
@@ -108,6 +108,7 @@ class Chat(Wire):
     store: Literal[False] | None = None
     modalities: list[Literal["text"]] | None = None
     service_tier: Literal["auto", "default"] | None = None
+    prompt_cache_key: Text | None = None  # a hint, which changes no answer
 
 
 class Opinion(Wire):
@@ -167,6 +168,10 @@ def said_of(error: Mapping[str, Any], param: str | None, asked: type[Wire]) -> s
     section, _, name = param.rpartition(".")
     if asked is Chat and not section and name in UNSUPPORTED:
         return f"{param}: {UNSUPPORTED[name]}"
+    if error["type"] == "literal_error" and section.startswith("messages.") and name == "type":
+        return f"{param}: {PARTS.get(str(error['input']), 'no such kind')}; messages are text"
+    if error["type"].endswith("_type") and param in WANTED:
+        return f"{param}: {WANTED[param]}"
     if error["type"] == "missing":
         return f"{param}: is missing"
     if error["type"] == "extra_forbidden":

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pareto.config import Aggregation, suggest
 from pareto.errors import ParetoError
 from pareto.objectives.ensemble.ensemble import Ensemble
+from pareto.objectives.ensemble.scores import EnsembleScores, Floats
 from pareto.objectives.messages import Text, plain
 
 
@@ -56,10 +58,18 @@ class EnsembleReward:
     def __call__(self, prompts: Sequence[Text], completions: Sequence[Text], **columns: Any) -> list[float | None]:
         """One score per completion."""
         asked, answers = [plain(p) for p in prompts], [plain(c) for c in completions]
-        scores = self.ensemble.score(asked, answers)
-        doubted = scores.spread > self.ensemble.calibration.spread_threshold
-        for i in np.flatnonzero(doubted):
+        rewards, scores = self.scored(asked, answers)
+        for i in np.flatnonzero(self.doubted(scores)):
             members = tuple(scores.members[i].tolist())
             self.flagged.append(Flagged(asked[i], answers[i], members, float(scores.spread[i])))
-        rewards = np.where(doubted, scores.aggregate("min"), self.ensemble.reward(scores, *self._how))
         return list(map(float, rewards))
+
+    def scored(self, prompts: Sequence[str], completions: Sequence[str]) -> tuple[Floats, EnsembleScores]:
+        """Rewards of n completions, (n,), and what the members say of them; nothing is flagged."""
+        scores = self.ensemble.score(prompts, completions)
+        rewards = np.where(self.doubted(scores), scores.aggregate("min"), self.ensemble.reward(scores, *self._how))
+        return np.asarray(rewards), scores
+
+    def doubted(self, scores: EnsembleScores) -> NDArray[np.bool_]:
+        """(n,): the members disagree more than the threshold."""
+        return scores.spread > self.ensemble.calibration.spread_threshold

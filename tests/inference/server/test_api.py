@@ -126,6 +126,9 @@ def test_models_are_listed_and_each_can_be_asked(client: OpenAI) -> None:
         client.models.retrieve("smoke@nothing")
 
 
+IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,"}}
+
+
 @pytest.mark.parametrize(
     ("kind", "fields", "says", "param"),
     [
@@ -148,6 +151,26 @@ def test_models_are_listed_and_each_can_be_asked(client: OpenAI) -> None:
         (openai.BadRequestError, {"pareto": {"coefficients": {"nobody": 1}}}, "nobody", "pareto"),
         (openai.BadRequestError, {"pareto": {"best_of": 2}, "n": 2}, "only one", "n"),
         (openai.BadRequestError, {"pareto": {"best_of": 5}}, "4", "pareto.best_of"),
+        (openai.BadRequestError, {"pareto": {"best_of": "auto"}}, "whole number.*`pareto chat`", "pareto.best_of"),
+        (
+            openai.BadRequestError,
+            {"pareto": {"priorities": ["a"]}},
+            "such as 'harmless>=0.9; concise~0.1'",
+            "pareto.priorities",
+        ),
+        (openai.BadRequestError, {"extra_body": {"top_k": 5}}, "top_k: not supported here", "top_k"),
+        (
+            openai.BadRequestError,
+            {"extra_body": {"repetition_penalty": 1}},
+            "penalties are not applied; leave it out",
+            "repetition_penalty",
+        ),
+        (
+            openai.BadRequestError,
+            {"messages": [{"role": "user", "content": [IMAGE]}]},
+            "images are not read",
+            "messages.0.content.0.type",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused_by_name(
@@ -160,7 +183,13 @@ def test_what_cannot_be_is_refused_by_name(
 
 
 def test_what_asks_for_nothing_is_taken(client: OpenAI) -> None:
-    nothing = {"presence_penalty": 0, "logprobs": False, "response_format": {"type": "text"}, "tools": []}
+    nothing = {
+        "presence_penalty": 0,
+        "prompt_cache_key": "k",
+        "logprobs": False,
+        "response_format": {"type": "text"},
+        "tools": [],
+    }
     assert ask(client, max_tokens=2, extra_body=nothing).choices[0].finish_reason
 
 
@@ -194,12 +223,31 @@ def test_what_was_served_is_logged_without_the_user_s_name(client: OpenAI, serve
     until(lambda: any(s.id == said.id for s in served.parts.log.scores()))
 
 
+def metrics(served: Live) -> str:
+    with urllib.request.urlopen(f"http://127.0.0.1:{served.port}/metrics") as page:
+        return str(page.read().decode())
+
+
 def test_the_metrics_tell_of_it(client: OpenAI, served: Live) -> None:
     ask(client, {"weights": {"vowels": 1.0}})
-    with urllib.request.urlopen(f"http://127.0.0.1:{served.port}/metrics") as page:
-        told = page.read().decode()
+    told = metrics(served)
     names = """num_requests_waiting generation_tokens_total e2e_request_latency_seconds_bucket weight_bucket
         iteration_tokens_total_bucket coefficient_bucket request_success_total reward_sum"""
     for name in names.split():
         assert f"pareto:{name}" in told, name
     assert 'path="/v1/chat/completions",status="200"' in told
+
+
+def test_the_metrics_tell_what_was_remembered(client: OpenAI, served: Live) -> None:
+    def told() -> dict[str, float]:
+        lines = (line.rpartition(" ") for line in metrics(served).splitlines() if line.startswith("pareto:cache_"))
+        return {name: float(value) for name, _, value in lines}
+
+    names = [
+        f'pareto:cache_{what}_total{{cache="{of}"}}' for of in ("place", "priorities") for what in ("queries", "hits")
+    ]
+    before = told()
+    for priorities in ("digits>=-77@mean", "digits>=-77.0@mean", "digits>=-77@mean"):
+        ask(client, {"weights": {"vowels": 0.71, "digits": 0.29}, "priorities": priorities})
+    # The second is written otherwise and says the same.
+    assert [told()[name] - before[name] for name in names] == [3, 1, 2, 1]

@@ -15,6 +15,7 @@ from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import content_type_conformance, response_schema_conformance
 
+from pareto.bench.serve.fuzz import fuzz
 from pareto.store.run import Run
 
 CASES = 20
@@ -48,3 +49,9 @@ def test_no_request_breaks_it(served: Live, method: str, path: str, modes: list[
         case.call_and_validate(checks=ANSWERS)
 
     ask()
+
+
+def test_the_bench_makes_up_as_many_as_it_is_asked_for(served: Live) -> None:
+    found = fuzz(f"http://127.0.0.1:{served.port}", 40)
+    assert found.cases == 40
+    assert found.server_errors == 0

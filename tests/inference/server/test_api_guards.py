@@ -6,8 +6,8 @@ import asyncio
 import socket
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 
 import pytest
@@ -88,17 +88,54 @@ def test_a_head_that_never_ends_is_closed(monkeypatch: pytest.MonkeyPatch) -> No
         assert post(port, "/echo", b"1")[2] == {"length": 1}
 
 
-def test_connections_beyond_the_most_are_told_so() -> None:
-    with listening(echoing(), connections=3) as port:
-        held = [socket.create_connection(("127.0.0.1", port), timeout=30) for _ in range(3)]
-        for s in held:  # sure that the server knows it
-            s.sendall(b"GET /health HTTP/1.1\r\nHost: h\r\n\r\n")
-            assert s.recv(1 << 16).startswith(b"HTTP/1.1 200")
+@contextmanager
+def connected(port: int, number: int, said: bytes) -> Iterator[list[socket.socket]]:
+    """So many that have said this."""
+    with ExitStack() as stack:
+        held = [stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=30)) for _ in range(number)]
+        for s in held:
+            s.sendall(said)
+        yield held
+
+
+def test_connections_beyond_the_most_are_told_so_where_all_are_at_work() -> None:
+    with listening(echoing(max_concurrent=3), connections=3) as port, connected(port, 3, head("/echo", 1)) as held:
+        time.sleep(0.2)  # the server knows them
         with socket.create_connection(("127.0.0.1", port), timeout=30) as s:
             status, headers, _ = answer(s)
         assert (status, headers["retry-after"]) == (429, "1")
         for s in held:
-            s.close()
+            s.sendall(b"0")
+            assert s.recv(1 << 16).startswith(b"HTTP/1.1 200")
+
+
+def test_else_whoever_has_been_idle_longest_makes_room() -> None:
+    def answered(s: socket.socket) -> bool:
+        s.sendall(b"GET /health HTTP/1.1\r\nHost: h\r\n\r\n")
+        said = b""
+        with suppress(ConnectionError):
+            while not said.endswith(b"}") and (piece := s.recv(1 << 16)):
+                said += piece
+        return said.startswith(b"HTTP/1.1 200")
+
+    with listening(echoing(), connections=3) as port, connected(port, 3, b"") as held:
+        assert all(answered(held[i]) for i in (1, 2, 0))
+        assert post(port, "/echo", b"x")[2] == {"length": 1}
+        assert [answered(s) for s in held] == [True, False, True]
+
+
+def test_who_sends_slowly_keeps_nobody_away_and_who_holds_much_has_to_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guards, "HELD", 1500)
+    with listening(echoing(max_concurrent=1)) as port, connected(port, 40, head("/echo", 999) + b"x") as slow:
+        for s in slow[:2]:
+            s.sendall(b"x" * 700)
+        time.sleep(0.2)
+        assert post(port, "/echo", b"x" * 20)[2] == {"length": 20}
+        status, headers, body = post(port, "/echo", b"x" * 900)
+        assert (status, body["error"]["code"]) == (429, "busy")
+        assert headers["retry-after"]
+    with listening(echoing()) as port:
+        assert post(port, "/echo", b"x" * 900)[2] == {"length": 900}
 
 
 def test_more_requests_than_may_be_served_are_told_when_to_come_again() -> None:
@@ -113,6 +150,15 @@ def test_more_requests_than_may_be_served_are_told_when_to_come_again() -> None:
         assert int(headers["retry-after"]) >= 1
         assert first == [200]
         assert post(port, "/echo", b"0")[0] == 200
+
+
+def test_who_is_refused_is_told_how_long_the_server_expects_to_take() -> None:
+    app = echoing()
+    app.add_middleware(Bodies, max_body=1000, max_concurrent=1, patience=lambda ahead: 40.0 + ahead)
+    with listening(app) as port, connected(port, 1, head("/echo", 1) + b"1"):
+        time.sleep(0.3)
+        status, headers, _ = post(port, "/echo", b"0")
+    assert (status, headers["retry-after"]) == (429, "42")
 
 
 def test_only_a_key_opens() -> None:

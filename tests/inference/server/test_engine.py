@@ -281,6 +281,25 @@ def test_one_whose_text_cannot_be_written_fails_alone(tiny: Base, bank: Bank) ->
         check(bank, ticket)
 
 
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+@pytest.mark.parametrize("beside", [(), (("b", 0.5),)])
+def test_a_policy_whose_numbers_overflow_fails_alone_and_is_blamed(
+    tiny: Base, bank: Bank, engine: Engine, temperature: float, beside: Any
+) -> None:
+    """Whoever draws beside it, and with the weights merged or not, is answered as ever."""
+    wild = engine.submit(ask(tiny, coefficients=(("a", 1e38),), seeds=(1, 2), temperature=temperature))
+    other = engine.submit(ask(tiny, coefficients=beside, seeds=(3, 4)))
+    assert finished([wild, other])
+    assert "overflow at these coefficients" in str(wild.error)
+    assert wild.blamed
+    assert {row.finish for row in wild.rows} == {"error"}
+    after = engine.submit(ask(tiny, coefficients=beside, seeds=(5,)))
+    assert after.wait(60)
+    engine.close()
+    check(bank, other)
+    check(bank, after)
+
+
 def test_after_a_step_that_breaks_the_next_are_served(
     tiny: Base, bank: Bank, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -292,6 +311,7 @@ def test_after_a_step_that_breaks_the_next_are_served(
         failed = engine.submit(ask(tiny))
         assert failed.wait(60)
     assert failed.error == "MemoryError: no room"
+    assert not failed.blamed
     assert failed.rows[0].finish == "error"
 
     forgotten = engine.submit(ask(tiny, seeds=(-1,)))  # numpy takes no such seed

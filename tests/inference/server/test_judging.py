@@ -94,6 +94,18 @@ def test_an_ensemble_tells_its_spread_and_what_it_doubts(judging: Judging) -> No
     assert (chosen, told[0]["scores"]["kind"]) == (1, -2.0)
 
 
+def test_members_are_asked_once_for_score_and_spread(judging: Judging) -> None:
+    asked: list[list[str]] = []
+    ensemble = doubtful({"unsure": [-2.0, 4.0]})
+    scores = ensemble.ensemble.score
+    ensemble.ensemble.score = lambda prompts, completions: asked.append(completions) or scores(prompts, completions)
+    rewards = (Reward("kind", 1, (-np.inf, np.inf), ensemble), judging.judge.rewards[1])
+    told = replace(judging, judge=replace(judging.judge, rewards=rewards)).rewards("Hello?", row("unsure"))  # type: ignore[arg-type]
+    assert (told["kind"]["value"], told["kind"]["flagged"]) == (-2.0, True)
+    assert asked == [["unsure"]]
+    assert ensemble.flagged == []
+
+
 def test_one_reward_model_alone_disagrees_with_nobody(judging: Judging) -> None:
     rewards = (Reward("kind", 1, (-np.inf, np.inf), doubtful({"x": [1.0]})), judging.judge.rewards[1])
     alone = replace(judging, judge=replace(judging.judge, rewards=rewards))
