@@ -62,7 +62,7 @@ clean: ## remove .venv and the tools' caches; runs/ stays
 
 .venv/.stamp-dev: $(PINS) | .venv/.stamp-venv
 	@echo "Installing pareto and its developer tools into .venv (once; a few minutes)"
-	$(INSTALL) --editable '.[dev,app,serve,postgres,dashboard,agemoea]'
+	$(INSTALL) --editable '.[dev,app,serve,postgres,dashboard,agemoea,ray]'
 	@touch .venv/.stamp-demo .venv/.stamp-app .venv/.stamp-serve $@
 
 .venv/.stamp-venv:

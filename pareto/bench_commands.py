@@ -232,6 +232,32 @@ def bench_explorer(
     _told(run_bench(Run.open(run, root), repeats, say), out, as_json)
 
 
+@bench_app.command("scale")
+def bench_scale(
+    storage: Annotated[
+        str | None, typer.Option("--storage", metavar="URL", help="A PostgreSQL database whose speed is measured too.")
+    ] = None,
+    minutes: Annotated[float, typer.Option("--minutes", min=0.01, help="Median duration of a trial.")] = 3.0,
+    sigma: Annotated[float, typer.Option("--sigma", min=0, help="Of its logarithm; 0: all take as long.")] = 0.5,
+    seed: Annotated[int, typer.Option("--seed", min=0)] = 0,
+    quick: Annotated[bool, typer.Option("--quick", help="Only show that everything runs.")] = False,
+    out: Out = None,
+    plot: Plot = None,
+    as_json: Json = False,
+) -> None:
+    """A sweep on 8 to 4,096 simulated workers: what stands idle, what a barrier costs, where the storage ends."""
+    writable(out, ".json", "--out")
+    writable(plot, ".png", "--plot")
+    from pareto.bench.scale.bench import FULL, QUICK
+    from pareto.bench.scale.bench import bench_scale as run_bench
+    from pareto.bench.scale.cluster import Trials
+    from pareto.bench.scale.picture import scale_picture
+    from pareto.tables import rows_table
+
+    result = run_bench(storage, Trials(60 * minutes, sigma), seed, say, QUICK if quick else FULL)
+    _told(result, out, as_json, rows_table, plot, scale_picture)
+
+
 def _names(said: str) -> list[str]:
     """Of ``NAME,…``, each once."""
     return list(dict.fromkeys(name.strip() for name in said.split(",")))

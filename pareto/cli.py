@@ -15,6 +15,8 @@ from pareto.bank_commands import bank_app
 from pareto.bench_commands import bench_app
 from pareto.chat_command import best_answers, several
 from pareto.choose_command import choose, measure
+from pareto.cluster_command import cluster_app
+from pareto.engine_options import Address, Kind, Share, Workers, engine_asked
 from pareto.errors import ParetoError
 from pareto.export_command import chosen_policy as _choose
 from pareto.export_command import export, verify
@@ -30,6 +32,7 @@ from pareto.terminal import print_json as _print_json
 from pareto.terminal import printable as _printable
 from pareto.terminal import quiet as _quiet
 from pareto.terminal import say as _say
+from pareto.terminal import watching as _watching
 from pareto.traffic_command import traffic_app
 from pareto.weights_command import auto_answers, weights_app
 from pareto.words import Aggregation
@@ -50,6 +53,7 @@ app.add_typer(reward_app, name="reward")
 app.add_typer(process_app, name="process")
 app.add_typer(weights_app, name="weights")
 app.add_typer(traffic_app, name="traffic")
+app.add_typer(cluster_app, name="cluster")
 app.command("map")(map_run)
 app.command("app")(explorer)
 app.command("choose")(choose)
@@ -75,9 +79,10 @@ Storage = Annotated[
 def sweep(
     recipe: Annotated[Path, typer.Argument(help="A recipe, such as sweeps/assistant.yaml.")],
     storage: Storage = None,
-    worker: Annotated[
-        bool, typer.Option("--worker", help="Help with the trials of a sweep that another process leads.")
-    ] = False,
+    engine: Kind = None,
+    workers: Workers = None,
+    address: Address = None,
+    share: Share = None,
     root: Root = Path("runs"),
     as_json: Json = False,
 ) -> None:
@@ -85,22 +90,19 @@ def sweep(
     from pareto.recipe_file import read_recipe
 
     parsed = read_recipe(recipe)
+    asked = engine_asked(parsed.engine, engine, workers, address, share)
     _quiet()
+    from pareto.engines.choose import opened
     from pareto.sweep import sweep as run_sweep
-    from pareto.watch import Screen, Silent
 
-    if as_json or worker:
-        result = run_sweep(parsed, root, storage, Silent(_say), worker=worker)
-    else:
-        with Screen(parsed.names) as screen:
-            result = run_sweep(parsed, root, storage, screen, worker=worker)
+    with _watching(parsed.names, as_json) as watch, opened(asked, watch.note) as carrying:
+        result = run_sweep(parsed, root, storage, watch, engine=carrying, share=asked.share)
     if as_json:
         _print_json(result)
         return
     seconds = ", ".join(f"{name} {s:.0f} s" for name, s in result["seconds"].items())
     typer.echo(f"{result['run']}: {result['trials']} trials; {seconds}; peak memory {result['peak_memory_gb']:.1f} GB")
-    if not worker:
-        front(result["run"], plot=None, root=root, as_json=False)
+    front(result["run"], plot=None, root=root, as_json=False)
 
 
 @app.command()

@@ -5,7 +5,7 @@ Points are selected on validation and reported on test. Imports neither torch no
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
@@ -18,7 +18,7 @@ from pareto.errors import ParetoError
 from pareto.front.dominance import nondominated
 from pareto.front.frame import Frame
 from pareto.front.statistics import FrontStatistics, Interval, analyse, paired_difference, prompt_means
-from pareto.records import Point, Split
+from pareto.records import Kind, Point, Split
 from pareto.store.files import read_json
 from pareto.store.points import load_points
 from pareto.store.run import Run
@@ -132,6 +132,50 @@ def frontier(run: Run) -> Frontier:
     return Frontier(run.name, frame, test, statistics, alone.hypervolume, others, gains)
 
 
+def point_of(
+    run: Run,
+    name: str,
+    kind: Kind,
+    weights: Mapping[str, float] | None,
+    coefficients: Mapping[str, float],
+    adapters: Mapping[str, str],
+    split: Split,
+    scores: str,
+    trial: int | None = None,
+) -> Point:
+    """The point of a policy from its table of scores.
+
+    Args:
+        run: the run.
+        name: the point's id.
+        kind: what it is.
+        weights: that it was made for.
+        coefficients: adapter's name → λ.
+        adapters: its name → its key.
+        split: whose prompts were answered.
+        scores: the table's key.
+        trial: number in the study.
+    """
+    recipe, columns = run.recipe, read_scores(run.scores / f"{scores}.parquet").columns
+    per_prompt = {n: prompt_means(column, recipe.evaluation.samples_per_prompt) for n, column in columns.items()}
+    names = recipe.names
+    return Point(
+        id=name,
+        kind=kind,
+        split=split,
+        weights=dict(weights) if weights is not None else None,
+        coefficients=dict(coefficients),
+        adapters={k: adapters[k] for k in coefficients},
+        mean={n: _mean(per_prompt[n]) for n in names},
+        se={n: _se(per_prompt[n]) for n in names},
+        n={n: int(np.isfinite(per_prompt[n]).sum()) for n in names},
+        gold={n: _mean(per_prompt[f"gold:{n}"]) for n in recipe.gold if n != "kl"},
+        kl=_mean(per_prompt["gold:kl"]),
+        scores=scores,
+        trial=trial,
+    )
+
+
 def per_prompt(run: Run, point: Point) -> NDArray[np.float64]:
     """(prompts, m): every objective's mean over samples, NaN where it does not apply."""
     scores = read_scores(run.scores / f"{point.scores}.parquet")
@@ -203,3 +247,13 @@ def _row(
         "on_front": on_front,
         "split": p.split,
     }
+
+
+def _mean(values: NDArray[np.float64]) -> float:
+    kept = values[np.isfinite(values)]
+    return float(kept.mean()) if len(kept) else float("nan")
+
+
+def _se(values: NDArray[np.float64]) -> float:
+    kept = values[np.isfinite(values)]
+    return float(kept.std(ddof=1) / np.sqrt(len(kept))) if len(kept) > 1 else float("nan")

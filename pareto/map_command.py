@@ -8,7 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from pareto.terminal import Json, Root, RunName, print_json, quiet, say, writable
+from pareto.engine_options import Address, Kind, Share, Workers, engine_asked
+from pareto.terminal import Json, Root, RunName, print_json, quiet, watching, writable
 
 
 def map_run(
@@ -42,6 +43,10 @@ def map_run(
     plot: Annotated[
         Path | None, typer.Option("--plot", metavar="FILE", help="Draw predicted against measured: a .png file.")
     ] = None,
+    engine: Kind = None,
+    workers: Workers = None,
+    address: Address = None,
+    share: Share = None,
     root: Root = Path("runs"),
     as_json: Json = False,
 ) -> None:
@@ -54,13 +59,16 @@ def map_run(
         _ask(opened, at, as_json)
         return
     quiet()
+    from pareto.engines.choose import opened as engine_opened
     from pareto.mapping import build_map
-    from pareto.watch import Screen, Silent
 
-    def build(watch: Any) -> dict[str, Any]:
-        return build_map(
+    wanted = engine_asked(opened.recipe.engine, engine, workers, address, share)
+    with watching(opened.recipe.names, as_json) as watch, engine_opened(wanted, watch.note) as carrying:
+        report = build_map(
             opened,
             watch,
+            engine=carrying,
+            share=wanted.share,
             adapters=None if adapters is None else [name.strip() for name in adapters.split(",")],
             box=(-box[1] / 2, box[1]) if negative else box,
             max_kl=max_kl,
@@ -69,12 +77,6 @@ def map_run(
             held_out=held_out,
             seed=opened.recipe.seed,
         )
-
-    if as_json:
-        report = build(Silent(say))
-    else:
-        with Screen(opened.recipe.names) as screen:
-            report = build(screen)
     if plot:
         from pareto.front.prediction import save_prediction
 

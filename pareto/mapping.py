@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pareto.campaign import Campaign, Policy
 from pareto.choice.standing import standing
 from pareto.config import suggest
 from pareto.errors import ParetoError
@@ -27,9 +28,9 @@ from pareto.soups.members import members
 from pareto.soups.search import APART, DIGITS, Violation, propose
 from pareto.soups.surrogate import LEAST, Held, Surrogate, coverage, cross_validated, half_width
 from pareto.store.points import load_points
-from pareto.workbench import Workbench, adder
 
 if TYPE_CHECKING:
+    from pareto.engines.engine import Engine
     from pareto.store.run import Run
     from pareto.watch import Watcher
 Floats = NDArray[np.float64]
@@ -44,6 +45,8 @@ def build_map(
     run: Run,
     watch: Watcher,
     *,
+    engine: Engine | None = None,
+    share: str | None = None,
     adapters: Sequence[str] | None = None,
     box: tuple[float, float] = (0.0, 1.5),
     max_kl: float | None = None,
@@ -58,6 +61,8 @@ def build_map(
     Args:
         run: a run whose experts are trained.
         watch: told of phases, progress and points.
+        engine: carries the work; default: this process.
+        share: where artefacts travel, see ``Exchange``.
         adapters: names of the K adapters that are mixed, K ≥ 2; default: the experts.
         box: lowest and highest coefficient.
         max_kl: KL to the base that no soup of the map may exceed, nats per token; default: ``KL_ROOM`` times the
@@ -85,18 +90,18 @@ def build_map(
     limit = _limit(run) if max_kl is None else max_kl
     with _alone(run):
         began = time.monotonic()
-        bench = Workbench.open(run, watch)
+        campaign = Campaign.open(run, watch, engine, share)
         for name, key in chosen.items():
-            bench.join(name, key)
-        builder = _Builder(bench, chosen, box, limit, batch, seed)
+            campaign.join(name, key)
+        builder = _Builder(campaign, chosen, box, limit, batch, seed)
         until = None if minutes is None else began + 60 * minutes
         builder.search(evaluations, until)
         builder.check(held_out, until)
         made, report = builder.fitted()
         made.save(run, report)
-        bench.report()
+        campaign.report()
         report["hypervolume"]["test"] = builder.measured.gain("test")
-        report["seconds"] = {name: round(s, 1) for name, s in bench.clock.seconds.items()}
+        report["seconds"] = {name: round(s, 1) for name, s in campaign.clock.seconds.items()}
         made.save(run, report)
         return report
 
@@ -106,22 +111,22 @@ class _Builder:
 
     def __init__(
         self,
-        bench: Workbench,
+        campaign: Campaign,
         adapters: dict[str, str],
         box: tuple[float, float],
         max_kl: float,
         batch: int,
         seed: int,
     ) -> None:
-        self.bench, self.box, self.max_kl, self.batch, self.seed = bench, box, max_kl, batch, seed
-        self.priorities = standing(bench.run)
-        self.measured = Measured(bench.run, bench.frame, adapters)
-        self.limits = limits(bench.frame, self.priorities)
+        self.campaign, self.box, self.max_kl, self.batch, self.seed = campaign, box, max_kl, batch, seed
+        self.priorities = standing(campaign.run)
+        self.measured = Measured(campaign.run, campaign.frame, adapters)
+        self.limits = limits(campaign.frame, self.priorities)
 
     def search(self, evaluations: int, until: float | None) -> None:
         """Measure what is proposed until there are so many soups of the map, or the time is over."""
         took = 0.0
-        with self.bench.clock.phase("measure soups", evaluations) as advance:
+        with self.campaign.clock.phase("measure soups", evaluations) as advance:
             while (done := len(self.measured.searched())) < evaluations:
                 advance(done)
                 batch = self._pending()[: evaluations - done]
@@ -135,7 +140,7 @@ class _Builder:
         """Measure soups at random in the box, which take no part in the fit."""
         draws = np.random.default_rng([self.seed, 1]).uniform(*self.box, (count, len(self.measured.adapters)))
         known = {p.id for p in self.measured.checked()}
-        with self.bench.clock.phase("measure held-out soups", count) as advance:
+        with self.campaign.clock.phase("measure held-out soups", count) as advance:
             for i, x in enumerate(draws.round(DIGITS)):
                 if f"map-check-{i}" not in known and (until is None or time.monotonic() < until):
                     self._measure([f"map-check-{i}"], x[None])
@@ -147,14 +152,14 @@ class _Builder:
         Raises:
             ParetoError: too little is measured.
         """
-        bench, measured = self.bench, self.measured
+        campaign, measured = self.campaign, self.measured
         known = measured.given() + measured.searched()
         if len(known) <= LEAST:
-            raise ParetoError(f"run '{bench.run.name}': {len(known)} soups are too few for a map; give it more time")
-        with bench.clock.phase("fit the map"):
+            raise ParetoError(f"run '{campaign.run.name}': {len(known)} soups are too few for a map; give it more time")
+        with campaign.clock.phase("fit the map"):
             x, y = measured.coefficients(known), measured.values(known)
             made = FrontierMap(
-                frame=bench.frame,
+                frame=campaign.frame,
                 adapters=measured.adapters,
                 box=self.box,
                 max_kl=self.max_kl,
@@ -163,10 +168,10 @@ class _Builder:
                 surrogate=Surrogate.fit(x, y, self.seed),
                 kl=Surrogate.fit(x, measured.root_kl(known), self.seed),
             )
-            names = bench.recipe.names
+            names = campaign.recipe.names
             lattice = [dict(zip(names, w, strict=True)) for w in das_dennis(len(names), PARTITIONS).tolist()]
             return made, {
-                "run": bench.run.name,
+                "run": campaign.run.name,
                 "objectives": list(names),
                 "adapters": measured.adapters,
                 "box": list(self.box),
@@ -202,7 +207,7 @@ class _Builder:
         return propose(
             x,
             y,
-            reference=self.bench.frame.reference,
+            reference=self.campaign.frame.reference,
             box=self.box,
             count=self.batch,
             seed=self.seed,
@@ -211,16 +216,13 @@ class _Builder:
 
     def _measure(self, names: list[str], batch: Floats) -> None:
         """Measure a population (q, K) together, and keep it as points."""
-        bench, adapters = self.bench, self.measured.adapters
+        campaign, adapters = self.campaign, self.measured.adapters
         soups = [{n: float(c) for n, c in zip(adapters, x, strict=True) if c != 0} for x in batch]
-        rows = bench.rows("validation") * len(soups)
-        with bench.clock.inner("measure", f"{names[0]} to {names[-1]}" if len(names) > 1 else names[0]) as advance:
-            bench.meter.tables(soups, "validation", adder(lambda done: advance(done, rows)))
-        for name, coefficients in zip(names, soups, strict=True):
-            point = bench.meter.measure(name, "soup", None, coefficients, "validation")
-            bench.run.log("map", point=name, coefficients=coefficients, mean=point.mean, kl=point.kl)
-            bench.watch.trial(point)
-        bench.watch.hypervolume(self.measured.gain("validation")["after"])
+        policies = [Policy(name, "soup", None, soup) for name, soup in zip(names, soups, strict=True)]
+        for point in campaign.measure(policies, "validation", together=True):
+            campaign.run.log("map", point=point.id, coefficients=point.coefficients, mean=point.mean, kl=point.kl)
+            campaign.watch.trial(point)
+        campaign.watch.hypervolume(self.measured.gain("validation")["after"])
 
     def _held_out(self, made: FrontierMap, x: Floats, y: Floats) -> dict[str, Any]:
         """Predictions of soups that had no part in the fit, against what they measured."""
@@ -230,7 +232,7 @@ class _Builder:
             found = Held(*made.surrogate.predict(x))
         else:
             found = cross_validated(x, y, self.seed)
-        names = self.bench.recipe.names
+        names = self.campaign.recipe.names
         inside = coverage(y, found.mean, found.std, LEVEL)
         mean, half = made.own(found.mean), half_width(LEVEL) * found.std * np.array(made.frame.scale)
         return {

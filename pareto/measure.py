@@ -1,4 +1,4 @@
-"""From a policy to a point: sample on a split's prompts, score, and average per objective.
+"""From a policy to a table of scores: sample on a split's prompts, and score.
 
 Every policy sees the same prompts with the same random numbers, so differences between points are
 differences between policies. What was measured is kept per prompt: intervals need it.
@@ -15,16 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pareto.config import Objective, Recipe
-from pareto.front.statistics import prompt_means
 from pareto.objectives.load import Reward, load_reward
 from pareto.objectives.score import Failure, Scores, score
-from pareto.records import Kind, Point, Prompt, Rollout, Split
+from pareto.records import Prompt, Rollout, Split
 from pareto.rollouts.pool import decode, row_seed
 from pareto.rollouts.sampling import Drawn, Request, draw, log_probabilities
 from pareto.soups.draw import Way
 from pareto.store.files import fingerprint
-from pareto.store.points import save_point
-from pareto.store.tables import read_rollouts, read_scores, table_ok, write_rollouts, write_scores
+from pareto.store.tables import read_rollouts, table_ok, write_rollouts, write_scores
 
 if TYPE_CHECKING:
     from pareto.models import Base
@@ -55,41 +53,6 @@ class Meter:
     def __post_init__(self) -> None:
         names = [g for g in self.recipe.gold if g not in COMPUTED]
         self.gold = [load_reward(Objective(name=n, reward=n)) for n in names]
-
-    def measure(
-        self,
-        name: str,
-        kind: Kind,
-        weights: Mapping[str, float] | None,
-        coefficients: Mapping[str, float],
-        split: Split,
-        trial: int | None = None,
-        progress: Callable[[int], None] = lambda done: None,
-    ) -> Point:
-        """Measure the soup with these coefficients, or read back what was measured, and save its point."""
-        key = self.table(coefficients, split, progress)
-        columns = read_scores(self.run.scores / f"{key}.parquet").columns
-        per_prompt = {
-            n: prompt_means(column, self.recipe.evaluation.samples_per_prompt) for n, column in columns.items()
-        }
-        names = self.recipe.names
-        point = Point(
-            id=name,
-            kind=kind,
-            split=split,
-            weights=dict(weights) if weights is not None else None,
-            coefficients=dict(coefficients),
-            adapters={k: self.keys[k] for k in coefficients},
-            mean={n: _mean(per_prompt[n]) for n in names},
-            se={n: _se(per_prompt[n]) for n in names},
-            n={n: int(np.isfinite(per_prompt[n]).sum()) for n in names},
-            gold={n: _mean(per_prompt[f"gold:{n}"]) for n in self.recipe.gold if n != "kl"},
-            kl=_mean(per_prompt["gold:kl"]),
-            scores=key,
-            trial=trial,
-        )
-        save_point(self.run, point)
-        return point
 
     def table(
         self, coefficients: Mapping[str, float], split: Split, progress: Callable[[int], None] = lambda done: None
@@ -262,13 +225,3 @@ def score_rollouts(
     by_id = {p.id: p for p in prompts}
     of = [by_id[r.prompt_id] for r in rollouts]
     return score(rewards, of, rollouts, max_new_tokens=recipe.sampling.max_new_tokens)
-
-
-def _mean(values: NDArray[np.float64]) -> float:
-    kept = values[np.isfinite(values)]
-    return float(kept.mean()) if len(kept) else float("nan")
-
-
-def _se(values: NDArray[np.float64]) -> float:
-    kept = values[np.isfinite(values)]
-    return float(kept.std(ddof=1) / np.sqrt(len(kept))) if len(kept) > 1 else float("nan")

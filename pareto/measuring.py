@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from pareto.campaign import Campaign, Policy
 from pareto.errors import ParetoError
 from pareto.records import Point, Split
 from pareto.store.files import fingerprint
 from pareto.store.run import Run
 from pareto.watch import Watcher
-from pareto.workbench import Workbench, adder
 
 
 def measure_soup(run: Run, point: Point, watch: Watcher) -> Point:
@@ -30,14 +30,13 @@ def measure_soup(run: Run, point: Point, watch: Watcher) -> Point:
         raise ParetoError("these coefficients are all zero: that is the base model, which is measured already")
     if not point.scores:
         point = replace(point, id=f"mix-{fingerprint(point.coefficients)[:8]}")
-    bench = Workbench.open(run, watch)
+    campaign = Campaign.open(run, watch)
     for name, key in point.adapters.items():
-        bench.join(name, key)
+        campaign.join(name, key)
+    policy = Policy(point.id, point.kind, point.weights, point.coefficients, point.trial)
     splits: tuple[Split, ...] = ("validation", "test")
     for split in splits:
-        with bench.clock.phase(f"measure on {split}", bench.rows(split)) as advance:
-            found = bench.meter.measure(
-                point.id, point.kind, point.weights, point.coefficients, split, point.trial, adder(advance)
-            )
-    bench.report()
+        with campaign.clock.phase(f"measure on {split}"):
+            (found,) = campaign.measure([policy], split)
+    campaign.report()
     return found

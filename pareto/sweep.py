@@ -1,44 +1,41 @@
-"""The loop: ask for weights, train an adapter, measure it, tell. Then soups, then the test split.
+"""A sweep: train and measure weight settings, then soups, then the test split.
 
-Everything that is made is a file named by a hash of what made it, and everything that was decided is in the
-study. A process that is killed and started again finds what is finished and goes on with the rest; several
-processes on one study share the trials.
+Everything that is made is a file named by a hash of what made it, and everything that was decided is in the study. A
+process that is killed and started again finds what is finished and goes on with the rest.
 """
 
 from __future__ import annotations
 
-import errno
-import os
 import resource
 import sys
-import time
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from optuna.trial import FrozenTrial, Trial, TrialState
 
 from pareto import drivers
+from pareto.campaign import Campaign, Policy
 from pareto.choice.constraints import violations
 from pareto.config import Recipe
 from pareto.drivers.trials import point_id
+from pareto.engines.engine import Engine
+from pareto.engines.work import Ended, Work
 from pareto.errors import ParetoError
 from pareto.front.frame import Frame
 from pareto.front.indicators import hypervolume
 from pareto.records import Point
 from pareto.soups.weights import soup_of, unexplored
+from pareto.steady import Answer, Steady, Verdict
 from pareto.store.files import discard, sweep_leftovers, write_json
+from pareto.store.full_disk import full_disk_told
 from pareto.store.points import load_points
+from pareto.store.retrying import retrying
 from pareto.store.run import Run
 from pareto.store.study import StudyStore
-from pareto.training.train import Job, train
 from pareto.watch import Watcher
-from pareto.workbench import Workbench, adder
-
-if TYPE_CHECKING:
-    from optuna.trial import FrozenTrial, Trial
 
 
 def sweep(
@@ -47,7 +44,8 @@ def sweep(
     storage: str | None,
     watch: Watcher,
     *,
-    worker: bool = False,
+    engine: Engine | None = None,
+    share: str | None = None,
     inherited: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Run a sweep to its end, or go on with one.
@@ -57,11 +55,12 @@ def sweep(
         root: folder of runs.
         storage: address of a PostgreSQL database for the study; ``None``: SQLite in the run's folder.
         watch: told of phases, progress, trials.
-        worker: only carry trials; leave soups and the test split to the main process.
+        engine: carries the work; default: this process.
+        share: where artefacts travel, see ``Exchange``; default: all workers see the run's folder.
         inherited: objective → adapter in the run's folder that its expert starts from; default: the base.
 
     Returns:
-        ``run``, ``trials``, ``seconds`` by phase in this process, ``peak_memory_gb`` of this process.
+        ``run``, ``trials``, ``seconds`` by phase, ``peak_memory_gb`` of this process.
 
     Raises:
         ParetoError: anything that the user can put right.
@@ -71,18 +70,21 @@ def sweep(
         run = Run.create(root, recipe, storage)
         sweep_leftovers(run.path)
         try:
-            with StudyStore(run, storage, recipe.names) as store:
-                work = _Sweep(run, recipe, store, watch, inherited or {})
+            with StudyStore(run, storage, recipe.names) as store, store.leading():
+                work = _Sweep(Campaign(run, watch, engine, share), store, inherited or {})
                 work.prepare()
-                work.trials(worker)
-                if not worker:
-                    with store.lock():
-                        work.finish()
+                work.trials()
+                work.finish_front()
         except ParetoError:
             # A recipe that fails before anything is made does not keep its name from the corrected one.
             if new and not any(run.rollouts.iterdir()):
                 discard(run.path)
             raise
+        finally:
+            if engine is None:
+                from pareto.workshop import release
+
+                release()
         return {
             "run": run.name,
             "trials": len(work.complete()),
@@ -91,238 +93,204 @@ def sweep(
         }
 
 
-@dataclass
-class _Sweep:
-    run: Run
-    recipe: Recipe
+@dataclass(frozen=True)
+class _Ledger:
+    """The study, whose database may be away for a while."""
+
     store: StudyStore
-    watch: Watcher
-    inherited: Mapping[str, str]
+    note: Callable[[str], None]
+
+    def ask(self, propose: Callable[[], Trial | None], mine: Collection[int]) -> Trial | FrozenTrial | None:
+        """See ``Ledger.ask``."""
+        return self.store.ask(propose, mine, self.note)
+
+    def tell(self, number: int, write: Callable[[], None]) -> None:
+        """See ``Ledger.tell``."""
+        self.store.tell(number, write, self.note)
+
+    def read(self, look: Callable[[], Answer]) -> Answer:
+        """See ``Ledger.read``."""
+        return retrying(look, self.note)
+
+
+class _Sweep:
+    """What the loop asks of a sweep, and what comes before and after it."""
+
+    def __init__(self, campaign: Campaign, store: StudyStore, inherited: Mapping[str, str]) -> None:
+        self.campaign, self.store = campaign, store
+        self.run, self.recipe, self.watch = campaign.run, campaign.recipe, campaign.watch
+        self.clock = campaign.clock
+        for objective, key in inherited.items():
+            campaign.join(_inherited(objective), key)
 
     # -- what every trial stands on ------------------------------------------------------------------------------
 
     def prepare(self) -> None:
-        """Load the model, make the pool and its scores, measure the base, fix the normalisation."""
-        self.bench = Workbench(self.run, self.recipe, self.watch)
-        self.clock = self.bench.clock
+        """Have the pool and its scores made and the base measured, and fix the normalisation."""
         # Before anything takes long: this tells the recipe's mistakes that only the libraries know.
         self.driver = drivers.make(self.recipe, self.store.study)
-        rewards = zip(self.recipe.names, self.bench.rewards, strict=True)
-        minimised = [name for name, reward in rewards if reward.sign < 0]
+        signs = self.campaign.ground["signs"]
+        minimised = [name for name, sign in zip(self.recipe.names, signs, strict=True) if sign < 0]
         for level in self.recipe.priorities:
             level.check_directions(minimised)
-        # One process makes what is shared; the others wait here and find it made.
-        with self.store.lock():
-            _ = self.bench.pool_scores
-            self.bench.frame = self._fixed_frame(self.bench.measured_base())
+        self.campaign.pool()
+        self.campaign.frame = self._fixed_frame(self.campaign.measured_base())
 
     def _fixed_frame(self, base: Point) -> Frame:
         """The normalisation and the reference point: set once, before the first trial, and read ever after."""
         stored = self.store.attr("frame")
         if stored is None:
-            self.store.set_attr("frame", self.bench.new_frame(base).to_json())
+            self.store.set_attr("frame", self.campaign.new_frame(base).to_json())
             stored = self.store.attr("frame")
         write_json(self.run.path / "frame.json", stored)
         return Frame.from_json(stored)
 
     # -- trials --------------------------------------------------------------------------------------------------
 
-    def trials(self, worker: bool) -> None:
+    def trials(self) -> None:
         """Ask, train, measure, tell, until the driver has no more to propose."""
-        driver = self.driver
         with self.clock.phase("train and measure weight settings", self.recipe.driver.trials) as advance:
-            for finished in self.complete():
-                self._adapter(finished)
-                self._told(self._point(finished))
-            advance(self._trained())
-            while True:
-                with self.store.lock():
-                    orphans = self.store.orphans()
-                    trial: Trial | FrozenTrial | None = self.store.study.trials[orphans[0]] if orphans else driver.ask()
-                    if trial is not None:
-                        self.store.claim(trial.number)
-                if trial is not None:
-                    self._carry(trial)
-                    advance(self._trained())
-                # In this order: a trial that fails between the two looks is to be asked again.
-                elif (worker or not self._running()) and driver.finished():
-                    return
-                else:
-                    time.sleep(0.5)
+            self._advance = advance
+            Steady(self.store.study, self.driver, self, _Ledger(self.store, self.watch.note)).run()
 
-    def complete(self) -> list[FrozenTrial]:
-        """Trials that are finished, in the order of their numbers."""
-        from optuna.trial import TrialState
-
-        return self.store.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-
-    def _trained(self) -> int:
-        return sum(t.user_attrs["kind"] != "soup" for t in self.complete())
-
-    def _running(self) -> list[FrozenTrial]:
-        from optuna.trial import TrialState
-
-        return self.store.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-
-    def _carry(self, trial: Trial | FrozenTrial) -> None:
-        try:
-            self._adapter(trial)
-            point = self._point(trial)
-        except ParetoError as e:
-            if _disk_is_full(e):  # not the trial's fault: it is carried on when there is room
-                raise
-            self.watch.note(f"trial {trial.number} failed: {e}")
-            self.run.log("trial failed", trial=trial.number, reason=str(e))
-            drivers.tell(self.store.study, trial, None)
-            if self._all_failed():
-                raise
-        else:
-            values, se = self.bench.normalised(point), self.bench.normalised_se(point)
-            broken = violations(self.run, point.id, self.recipe.priorities, self.recipe.driver.trials)
-            drivers.tell(self.store.study, trial, values, broken, se)
-            self.run.log("trial", trial=trial.number, point=point.id, mean=point.mean, kl=point.kl)
-            self._told(point)
-        finally:
-            self.store.release(trial.number)
-
-    def _all_failed(self) -> bool:
-        """Whether nothing but failures came so far: then the recipe is at fault, not the trial."""
-        from optuna.trial import TrialState
-
-        states = [t.state for t in self.store.study.get_trials(deepcopy=False)]
-        return len(states) > 1 and all(s == TrialState.FAIL for s in states)
-
-    def _adapter(self, trial: Trial | FrozenTrial) -> None:
-        """Make sure that the trial's adapter, or those of the soup that it looks at, are whole and in the bank."""
-        if trial.user_attrs["kind"] == "soup":
-            self._gather(trial.user_attrs["coefficients"])
-            return
-        name = point_id(trial)
-        proposal = drivers.proposal(trial)
+    def work(self, trial: FrozenTrial) -> Work | None:
+        """See ``Desk.work``."""
+        name, attrs = point_id(trial), trial.user_attrs
+        keys = self.campaign.keys
+        if attrs["kind"] == "soup":
+            coefficients = attrs["coefficients"]
+            return (
+                self.campaign.tables([coefficients], "validation", name) if coefficients.keys() <= keys.keys() else None
+            )
         start = self._start(trial)
-        self._gather(start)
-        bank, keys = self.bench.bank, self.bench.meter.keys
-        job = Job(proposal.weights, proposal.settings, {keys[k]: v for k, v in start.items()})
-        with self.clock.inner("train", name) as advance:
-            b = bank.mixture(start) if start else None
-            bank.merge({})
-            folder = train(self.bench.ground, job, b, self.run.adapters, advance)
-        self.bench.join(name, folder.name)
+        if start is None or not start.keys() <= keys.keys():
+            return None
+        asked = drivers.proposal(trial)
+        return self.campaign.trial(asked.weights, asked.settings, start, name)
 
-    def _start(self, trial: Trial | FrozenTrial) -> dict[str, float]:
-        """The soup that a trial's training starts from; empty: the base."""
+    def _start(self, trial: FrozenTrial) -> Mapping[str, float] | None:
+        """The soup that a trial's training starts from, empty: the base; ``None``: an expert of it is not there yet."""
         if trial.user_attrs["kind"] == "expert":
-            return self._inherited_start(point_id(trial).removeprefix("expert-"))
+            inherited = _inherited(point_id(trial).removeprefix("expert-"))
+            return {inherited: 1.0} if inherited in self.campaign.keys else {}
         if self.recipe.training.start == "base":
             return {}
         start: dict[str, float] | None = trial.user_attrs.get("start")
         if start is not None:
             return start
-        self._wait_for_experts()
-        return soup_of(trial.user_attrs["weights"], self._experts(), self.recipe.soups.scale)
+        live = (TrialState.RUNNING, TrialState.COMPLETE)
+        experts = [point_id(t) for t in self._asked(*live) if t.user_attrs["kind"] == "expert"]
+        if any(name not in self.campaign.keys for name in experts):
+            return None
+        named = {name.removeprefix("expert-"): name for name in experts}
+        return soup_of(trial.user_attrs["weights"], named, self.recipe.soups.scale)
 
-    def _inherited_start(self, objective: str) -> dict[str, float]:
-        """An expert's: the adapter that was handed down to it, where one was."""
-        if objective not in self.inherited:
-            return {}
-        name = f"inherited-{objective}"
-        self.bench.join(name, self.inherited[objective])
-        return {name: 1.0}
+    def made(self, work: Work) -> Mapping[str, Any] | None:
+        """See ``Desk.made``."""
+        found = self.campaign.dispatch.made(work)
+        return None if found is None else found.told
 
-    def _wait_for_experts(self) -> None:
-        """Until no other process trains an expert; one whose process was killed is carried on here."""
-        while any(t.user_attrs["kind"] == "expert" and not self.store.holds(t.number) for t in self._running()):
-            with self.store.lock():
-                trials, orphans = self.store.study.trials, self.store.orphans()
-                orphan = next((trials[n] for n in orphans if trials[n].user_attrs["kind"] == "expert"), None)
-                if orphan is not None:
-                    self.store.claim(orphan.number)
-            if orphan is not None:
-                self._carry(orphan)
-            else:
-                time.sleep(0.5)
+    def submit(self, work: Work) -> None:
+        """See ``Desk.submit``."""
+        self.campaign.dispatch.submit(work)
 
-    def _gather(self, names: Collection[str]) -> None:
-        """Put the adapters of finished trials into the bank, by their points' ids; any process may have made them."""
-        for trial in self.complete():
-            if point_id(trial) in names and point_id(trial) not in self.bench.meter.keys:
-                self._adapter(trial)
+    def wait(self) -> Sequence[tuple[Ended, Mapping[str, Any] | None]]:
+        """See ``Desk.wait``."""
+        found = self.campaign.dispatch.wait()
+        return [(ended, None if result is None else result.told) for ended, result in found]
+
+    def capacity(self) -> int:
+        """See ``Desk.capacity``."""
+        return self.campaign.engine.capacity()
+
+    def finish(self, trial: FrozenTrial, told: Mapping[str, Any]) -> Verdict:
+        """See ``Desk.finish``."""
+        name, attrs = point_id(trial), trial.user_attrs
+        if attrs["kind"] == "soup":
+            coefficients, scores = attrs["coefficients"], told["scores"][0]
+        else:
+            coefficients, scores = {name: 1.0}, told["scores"]
+            self.campaign.join(name, told["adapter"])
+        policy = Policy(name, attrs["kind"], attrs["weights"], coefficients, trial.number)
+        point = self.campaign.keep(policy, "validation", scores)
+        broken = violations(self.run, name, self.recipe.priorities, self.recipe.driver.trials)
+        if trial.state == TrialState.RUNNING:
+            self.run.log("trial", trial=trial.number, point=name, mean=point.mean, kl=point.kl)
+        self._told(point)
+        return Verdict(self.campaign.normalised(point), broken, self.campaign.normalised_se(point))
+
+    def finished(self, trial: FrozenTrial) -> None:
+        """See ``Desk.finished``."""
+        self._advance(sum(t.user_attrs["kind"] != "soup" for t in self.complete()))
+
+    def failed(self, trial: FrozenTrial, reason: str) -> None:
+        """See ``Desk.failed``."""
+        if "disk is full" in reason:  # not the trial's fault: it is carried on when there is room
+            raise ParetoError(reason)
+        self.watch.note(f"trial {trial.number} failed: {reason}")
+        self.run.log("trial failed", trial=trial.number, reason=reason)
+
+    def more(self) -> Sequence[Work]:
+        """See ``Desk.more``: the experts and the base on test, and the soups once all weights are asked for."""
+        wanted = [*self._experts().values()]
+        works = [self.campaign.tables([{}], "test", "base")]
+        works += [self.campaign.tables([{name: 1.0}], "test", name) for name in wanted]
+        if self.driver.finished():
+            works += [self.campaign.tables([p.coefficients], "validation", p.name) for p in self._soups()]
+        return works
+
+    def complete(self) -> list[FrozenTrial]:
+        """Trials that are finished, in the order of their numbers."""
+        return self._asked(TrialState.COMPLETE)
+
+    def _asked(self, *states: TrialState) -> list[FrozenTrial]:
+        return self.store.study.get_trials(deepcopy=False, states=states)
 
     def _experts(self) -> dict[str, str]:
-        """Objective → its expert's name in the bank."""
+        """Objective → its expert's name."""
         named = (point_id(t) for t in self.complete() if t.user_attrs["kind"] == "expert")
-        experts = {name.removeprefix("expert-"): name for name in named}
-        self._gather(experts.values())
-        return experts
-
-    def _point(self, trial: Trial | FrozenTrial) -> Point:
-        name, kind = point_id(trial), trial.user_attrs["kind"]
-        with self.clock.inner("measure", name) as advance:
-            return self.bench.meter.measure(
-                name,
-                kind,
-                trial.user_attrs["weights"],
-                trial.user_attrs["coefficients"] if kind == "soup" else {name: 1.0},
-                "validation",
-                trial.number,
-                adder(lambda done: advance(done, self.bench.rows("validation"))),
-            )
+        return {name.removeprefix("expert-"): name for name in named if name in self.campaign.keys}
 
     # -- after the trials ----------------------------------------------------------------------------------------
 
-    def finish(self) -> None:
+    def finish_front(self) -> None:
         """Soups on validation, then the selected points on test, then the front."""
-        self._gather({point_id(t) for t in self.complete()})
-        self._soups()
-        self.watch.hypervolume(self.bench.report().statistics.hypervolume.value)
+        soups = self._soups()
+        if soups:
+            with self.clock.phase("measure soups", len(soups)) as advance:
+                for point in self.campaign.measure(soups, "validation", advance):
+                    self._told(point)
+        self.watch.hypervolume(self.campaign.report().statistics.hypervolume.value)
 
-    def _soups(self) -> None:
+    def _soups(self) -> list[Policy]:
+        """The soups of the experts that are measured beside the trained adapters."""
         experts = self._experts()
         if not experts or not self.recipe.soups.count:
-            return
+            return []
+        complete = self.complete()
         backbones = self.recipe.driver.method == "backbone"
-        trained = {n: t.user_attrs["weights"] for t in self.complete() for n in experts if experts[n] == point_id(t)}
-        tried = [tuple(t.user_attrs["weights"].values()) for t in self.complete()]
-        asked = unexplored(len(self.recipe.names), tried, self.recipe.soups.count)
-        rows = self.bench.rows("validation")
-        with self.clock.phase("measure soups", rows * len(asked)) as advance:
-            for i, weights in enumerate(asked):
-                named = dict(zip(self.recipe.names, weights, strict=True))
-                coefficients = soup_of(named, experts, self.recipe.soups.scale, trained if backbones else None)
-                progress = adder(advance, rows * i)
-                point = self.bench.meter.measure(
-                    f"soup-{i}", "soup", named, coefficients, "validation", progress=progress
-                )
-                advance(rows * (i + 1))
-                self._told(point)
+        trained = {n: t.user_attrs["weights"] for t in complete for n in experts if experts[n] == point_id(t)}
+        asked = self._asked(TrialState.COMPLETE, TrialState.RUNNING)
+        tried = [tuple(t.user_attrs["weights"].values()) for t in asked]
+        policies = []
+        for i, weights in enumerate(unexplored(len(self.recipe.names), tried, self.recipe.soups.count)):
+            named = dict(zip(self.recipe.names, weights, strict=True))
+            coefficients = soup_of(named, experts, self.recipe.soups.scale, trained if backbones else None)
+            policies.append(Policy(f"soup-{i}", "soup", named, coefficients))
+        return policies
 
     # -- telling -------------------------------------------------------------------------------------------------
 
     def _told(self, point: Point) -> None:
         self.watch.trial(point)
         points = [p for p in load_points(self.run) if p.split == "validation" and p.kind != "base"]
-        values = np.array([self.bench.normalised(p) for p in points])
-        self.watch.hypervolume(hypervolume(values, np.array(self.bench.frame.reference)))
+        values = np.array([self.campaign.normalised(p) for p in points])
+        self.watch.hypervolume(hypervolume(values, np.array(self.campaign.frame.reference)))
 
 
-@contextmanager
-def full_disk_told(path: Path) -> Iterator[None]:
-    """Turn a full disk that the store, the log or a trainer's scratch folder met into one clear line."""
-    try:
-        yield
-    except Exception as e:
-        if not isinstance(e, ParetoError) and _disk_is_full(e):
-            raise ParetoError(f"disk is full: {path}; make room and give the same command again") from e
-        raise
-
-
-def _disk_is_full(error: BaseException | None) -> bool:
-    """Whether a full disk is behind an error; SQLite, Rust writers and the store tell it in their message."""
-    while error is not None:
-        if "disk is full" in str(error) or os.strerror(errno.ENOSPC) in str(error):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
+def _inherited(objective: str) -> str:
+    """Name of the adapter that was handed down to an expert."""
+    return f"inherited-{objective}"
 
 
 def _peak_memory_gb() -> float:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from pareto.errors import ParetoError
+
+if TYPE_CHECKING:
+    from pareto.watch import Watcher
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 Root = Annotated[Path, typer.Option("--root", help="Folder that holds the runs.")]
@@ -27,6 +30,7 @@ def quiet() -> None:
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
     warnings.filterwarnings("ignore", category=FutureWarning)
+    os.environ.setdefault("PYTHONWARNINGS", "ignore::FutureWarning")  # of worker processes
     logging.getLogger("optuna").setLevel(logging.WARNING)
 
 
@@ -51,6 +55,18 @@ def bars(silent: bool) -> Iterator[Callable[[str, int, int], None]]:
             bar.update(tasks[what], completed=done, total=total)
 
         yield progress
+
+
+@contextmanager
+def watching(names: Sequence[str], silent: bool) -> Iterator[Watcher]:
+    """What shows a long job: one live screen, or notes alone; ``names``: of the objectives."""
+    from pareto.watch import Screen, Silent
+
+    if silent:
+        yield Silent(say)
+    else:
+        with Screen(names) as screen:
+            yield screen
 
 
 def check_text(*texts: str) -> None:

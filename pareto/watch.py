@@ -20,7 +20,10 @@ class Watcher(Protocol):
         """So much of the phase is done."""
 
     def inner(self, name: str, done: int, total: int) -> None:
-        """Progress of the work inside a phase."""
+        """Progress of a piece of work inside a phase; there may be several at a time."""
+
+    def crew(self, text: str) -> None:
+        """Who works now, in a line."""
 
     def trial(self, point: Point) -> None:
         """A point was measured."""
@@ -47,7 +50,8 @@ class Clock:
         self.watch.phase(name, total)
         yield lambda done: self.watch.advance(name, done)
         self.watch.advance(name, total)
-        spent = time.monotonic() - began - (sum(self.seconds.values()) - counted)
+        # What workers of other processes did meanwhile may be more than the time that went by.
+        spent = max(0.0, time.monotonic() - began - (sum(self.seconds.values()) - counted))
         self.seconds[name] = self.seconds.get(name, 0.0) + spent
         self.log("phase", name=name, seconds=round(spent, 2))
 
@@ -72,6 +76,9 @@ class Silent:
         """Nothing."""
 
     def inner(self, name: str, done: int, total: int) -> None:
+        """Nothing."""
+
+    def crew(self, text: str) -> None:
         """Nothing."""
 
     def trial(self, point: Point) -> None:
@@ -112,6 +119,7 @@ class Screen:
         self.began: dict[str, float] = {}
         self.points: list[Point] = []
         self.history: list[float] = []
+        self.working = ""
         self.live = Live(get_renderable=self._render, console=self.console, refresh_per_second=4, transient=False)
 
     def __enter__(self) -> Screen:
@@ -141,10 +149,17 @@ class Screen:
     def inner(self, name: str, done: int, total: int) -> None:
         """One more bar beneath, for as long as it runs."""
         label = f"  {name}"
+        if done >= total:
+            if label in self.tasks:
+                self.bars.remove_task(self.tasks.pop(label))
+            return
         if label not in self.tasks:
-            self._drop_inner()
             self.tasks[label] = self.bars.add_task(label, total=total)
         self.bars.update(self.tasks[label], completed=done, total=total)
+
+    def crew(self, text: str) -> None:
+        """The line beneath the bars."""
+        self.working = text
 
     def trial(self, point: Point) -> None:
         """A row of the table."""
@@ -180,6 +195,8 @@ class Screen:
         for p in self.points[-16:]:
             table.add_row(p.id, *(f"{p.mean[n]:.3f} ±{p.se[n]:.3f}" for n in self.names), f"{p.kl:.3f}")
         parts: list[Any] = [self.bars]
+        if self.working:
+            parts.append(Text(self.working, style="dim"))
         if self.points:
             parts += [Text(""), table]
         if self.history:

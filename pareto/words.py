@@ -8,3 +8,5 @@ Aggregation = Literal["mean", "min", "lcb", "uwo"]
 """How an ensemble's members become one reward."""
 Choosing = Literal["random", "disagreement", "infogain"]
 """How the completions to be labelled are chosen."""
+EngineKind = Literal["local", "ray"]
+"""Who carries the work: processes of this machine, or a Ray cluster."""

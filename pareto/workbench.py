@@ -3,28 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from functools import cached_property
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pareto.choice.choose import reachable
-from pareto.config import Recipe
+from pareto.config import Model, Recipe
 from pareto.errors import ParetoError
 from pareto.front.frame import Frame
-from pareto.frontier import Frontier, frontier, per_prompt, read_frame, select
+from pareto.frontier import read_frame
 from pareto.measure import Meter, score_rollouts
 from pareto.models import context_check, fine_tuned, load
 from pareto.objectives.ensemble.reward import EnsembleReward
 from pareto.objectives.load import load_reward
 from pareto.objectives.score import Failure
-from pareto.preferences.annotation.review import Flagged, ReviewQueue
+from pareto.preferences.annotation.review import Flagged
 from pareto.prompts import load_prompts
-from pareto.records import Point, Prompt, Rollout, Split
-from pareto.rollouts.pool import make_pool, scores_key
+from pareto.records import Prompt, Rollout, Split
+from pareto.rollouts.pool import make_pool, pool_key, scores_key
 from pareto.soups.bank import Bank
-from pareto.store.files import folder_ok, write_json
+from pareto.store.files import folder_ok
 from pareto.store.points import load_points
 from pareto.store.run import Run
 from pareto.store.tables import read_scores, table_ok, write_prompts, write_scores
@@ -42,10 +42,14 @@ class Workbench:
 
     frame: Frame
     """The normalisation, once the run has one."""
+    shard: int | None = None
+    """Prompts in a shard of the pool, where another machine has decided."""
 
     def __init__(self, run: Run, recipe: Recipe, watch: Watcher) -> None:
         self.run, self.recipe, self.watch = run, recipe, watch
-        self.clock = Clock(watch, run.log)
+        self.clock = Clock(watch, lambda event, **fields: None)
+        self._failures: list[Failure] = []
+        self._doubted: list[Flagged] = []
         teach(recipe, self.clock)
         with self.clock.phase("load model and prompts"):
             self.rewards = [load_reward(o, run.path) for o in recipe.objectives]
@@ -91,8 +95,18 @@ class Workbench:
         write_prompts(self.run.path / "prompts.parquet", self.all_prompts)
         with self.clock.phase("roll out", len(self.prompts["train"])) as advance:
             return make_pool(
-                self.base, self.recipe, self.prompts["train"], self.run.rollouts, lambda done, _: advance(done)
+                self.base,
+                self.recipe,
+                self.prompts["train"],
+                self.run.rollouts,
+                lambda done, _: advance(done),
+                self.shard,
             )
+
+    @property
+    def pool_key(self) -> str:
+        """Hash of the pool."""
+        return pool_key(self.base, self.recipe, self.prompts["train"])
 
     @cached_property
     def ground(self) -> Ground:
@@ -118,63 +132,24 @@ class Workbench:
         columns = read_scores(path).columns
         return key, np.stack([columns[n] for n in recipe.names], axis=1)
 
-    def measured_base(self) -> Point:
-        """The base policy's point on validation."""
-        with self.clock.phase("measure the base", self.rows("validation")) as advance:
-            return self.meter.measure("base", "base", None, {}, "validation", progress=adder(advance))
-
-    def new_frame(self, base: Point) -> Frame:
-        """The normalisation and the reference point that the base policy gives."""
-        signs = tuple(float(r.sign) for r in self.rewards)
-        return Frame.from_base(self.recipe.names, signs, per_prompt(self.run, base), self.recipe.evaluation.margin)
-
-    def normalised(self, point: Point) -> list[float]:
-        """A point's objective vector, (m,), in base standard deviations, to be maximised."""
-        return self.frame.normalise([point.mean[n] for n in self.recipe.names]).tolist()  # type: ignore[no-any-return]
-
-    def normalised_se(self, point: Point) -> list[float]:
-        """The standard errors of ``normalised``, (m,)."""
-        return [point.se[n] / s for n, s in zip(self.recipe.names, self.frame.scale, strict=True)]
-
-    def report(self) -> Frontier:
-        """Measure on test what is selected on validation, with the base and the experts; write the run's front.
-
-        Selected is what nothing dominates, and what nothing dominates among the policies that keep the priorities.
-        """
-        chosen = set(select(self.run, load_points(self.run), self.frame)) | reachable(self.run)
-        validation = [p for p in load_points(self.run) if p.split == "validation"]
-        wanted = [p for p in validation if p.kind in ("base", "expert") or p.id in chosen]
-        rows = self.rows("test")
-        with self.clock.phase("measure on test", rows * len(wanted)) as advance:
-            for i, p in enumerate(wanted):
-                progress = adder(advance, rows * i)
-                self.meter.measure(p.id, p.kind, p.weights, p.coefficients, "test", p.trial, progress)
-                advance(rows * (i + 1))
-        with self.clock.phase("analyse the front"):
-            found = frontier(self.run)
-            write_json(self.run.path / "front.json", found.document())
-        return found
-
     def rows(self, split: Split) -> int:
         """Completions that measuring one policy on a split takes."""
         return len(self.prompts[split]) * self.recipe.evaluation.samples_per_prompt
 
     def failure(self, failure: Failure) -> None:
-        """A row that a reward failed on is told, and masked."""
-        self.watch.note(f"reward {failure.objective} {failure.reason} (row {failure.row}); the row is masked")
-        self.run.log("reward failed", objective=failure.objective, row=failure.row, reason=failure.reason)
+        """A row that a reward failed on is masked, and told."""
+        self._failures.append(failure)
 
     def review(self) -> None:
-        """What the objectives' ensembles doubted goes to the run's review queue, ``review/``."""
+        """Keep what the objectives' ensembles doubted since the last call."""
         by_text = {p.text: p for p in self.all_prompts}
-        doubted: list[Flagged] = []
         for reward in self.rewards:
             if not isinstance(reward.function, EnsembleReward):
                 continue
             threshold = reward.function.ensemble.calibration.spread_threshold
             for seen in reward.function.flagged:
                 prompt = by_text[seen.prompt]
-                doubted.append(
+                self._doubted.append(
                     Flagged(
                         objective=reward.name,
                         prompt_id=prompt.id,
@@ -188,8 +163,13 @@ class Workbench:
                     )
                 )
             reward.function.flagged.clear()
-        if doubted:
-            ReviewQueue(self.run.path / "review").flag(doubted)
+
+    def said(self) -> dict[str, Any]:
+        """Rows that rewards failed on and completions that ensembles doubted since the last call, as plain data."""
+        told = {"failed": [asdict(f) for f in self._failures], "doubted": [asdict(f) for f in self._doubted]}
+        self._failures.clear()
+        self._doubted.clear()
+        return {name: found for name, found in told.items() if found}
 
 
 def teach(recipe: Recipe, clock: Clock) -> None:
@@ -198,11 +178,15 @@ def teach(recipe: Recipe, clock: Clock) -> None:
     Raises:
         ParetoError: see ``fine_tune``.
     """
-    model = recipe.model
-    if model.sft is None or folder_ok(fine_tuned(model)):
-        return
-    with clock.phase("fine-tune", model.sft.steps) as advance:
-        fine_tune(model, lambda done, _: advance(done))
+    if untaught(recipe.model):
+        assert recipe.model.sft is not None
+        with clock.phase("fine-tune", recipe.model.sft.steps) as advance:
+            fine_tune(recipe.model, lambda done, _: advance(done))
+
+
+def untaught(model: Model) -> bool:
+    """Whether a model is to be fine-tuned first and is not yet."""
+    return model.sft is not None and not folder_ok(fine_tuned(model))
 
 
 def load_base(recipe: Recipe) -> tuple[Base, list[Prompt]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import socket
@@ -89,10 +90,16 @@ def _postgres_binaries() -> Path:
 @pytest.fixture(scope="session")
 def tiny() -> Base:
     """The base ``tiny-random`` in float32, loaded once; whoever changes it puts it back."""
+    import trl.trainer.dpo_trainer  # noqa: F401 (before what stays is put aside)
+
     from pareto.config import Model
     from pareto.models import load
 
-    return load(Model(base="tiny-random", dtype="float32", device="cpu"))
+    base = load(Model(base="tiny-random", dtype="float32", device="cpu"))
+    # Trainers collect garbage at their end: they need not look through a million objects that stay.
+    gc.collect()
+    gc.freeze()
+    return base
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ interpreter; it reads one JSON order per line and answers each with one line.
 
 from __future__ import annotations
 
+import gc
 import importlib
 import itertools
 import json
@@ -197,8 +198,10 @@ def _serve() -> None:
             print(pid, flush=True)
 
 
-HEAVY = """datasets optuna transformers.models.llama.modeling_llama trl.trainer.dpo_trainer pareto.export.adapter
-    pareto.front.plot pareto.inference.policy pareto.rounds.loop pareto.sweep
+HEAVY = """alembic.command alembic.migration datasets mako.template optuna peft
+    psycopg pygments.lexers pymoo.util.ref_dirs rich.live sqlalchemy.dialects.sqlite
+    sqlalchemy.dialects.postgresql.psycopg transformers.models.llama.modeling_llama trl.trainer.dpo_trainer
+    pareto.cli pareto.export.adapter pareto.front.plot pareto.inference.policy pareto.rounds.loop pareto.sweep
     pareto.training.dpo pareto.training.rewards.train"""
 
 
@@ -206,6 +209,9 @@ def _import_what_takes_long() -> None:
     """Imports only: no child could use the threads of a computation that ran here."""
     for name in HEAVY.split():
         importlib.import_module(name)
+    # Trainers collect garbage at their end: no child need look through a million objects that stay.
+    gc.collect()
+    gc.freeze()
 
 
 def _child(words: list[str], cwd: str, env: dict[str, str], said: str) -> None:

@@ -29,14 +29,6 @@ def test_every_trained_adapter_is_in_the_bank_under_its_points_id(run: Run) -> N
     assert set(bench.bank.names) == set(trained)
 
 
-def test_measuring_again_gives_the_stored_point(run: Run) -> None:
-    bench = Workbench.open(run, Silent())
-    point = next(p for p in load_points(run) if p.kind == "soup" and p.split == "validation")
-    for folder in (run.scores, run.rollouts):
-        (folder / f"{point.scores}.parquet").unlink()
-    assert bench.meter.measure(point.id, "soup", point.weights, point.coefficients, "validation") == point
-
-
 def test_soups_that_are_measured_together_are_measured_as_one_by_one(run: Run) -> None:
     bench = Workbench.open(run, Silent())
     first, second = bench.bank.names[:2]

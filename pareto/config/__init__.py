@@ -1,5 +1,6 @@
 """The schema of recipes (``sweeps/*.yaml``). Imports no torch."""
 
+from pareto.config.engine import Engine
 from pareto.config.priorities import Level, Rule
 from pareto.config.recipe import (
     Driver,
@@ -25,6 +26,7 @@ __all__ = [
     "Aggregation",
     "Choosing",
     "Driver",
+    "Engine",
     "Ensemble",
     "Evaluation",
     "Head",

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from pareto.config.engine import Engine
 from pareto.config.priorities import Level
 from pareto.config.rounds import Rounds
 from pareto.config.section import Misfit, Name, Section, suggest
@@ -229,6 +230,8 @@ class Recipe(Section):
     evaluation: Evaluation = Evaluation()
     priorities: tuple[Level, ...] = ()
     """Levels in order: a policy that breaks one is out of reach, and a trial infeasible for Optuna's samplers."""
+    engine: Engine = Engine()
+    """Who carries the work; another one makes the same."""
     rounds: Rounds = Rounds()
     """Only for `pareto rounds`; a sweep does not look at it."""
 

@@ -9,7 +9,7 @@ import optuna
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from pareto.config import Recipe
-from pareto.drivers.trials import Candidate, Key, attributes, candidate_of, create, key, space, sticks_of
+from pareto.drivers.trials import Candidate, Key, attributes, candidate_of, create, key_of, space, sticks_of
 from pareto.errors import ParetoError
 from pareto.simplex import Array, corners, from_sticks, to_sticks
 
@@ -176,6 +176,8 @@ def _ours(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
 def _failures(trials: Sequence[FrozenTrial]) -> list[list[FrozenTrial]]:
     """The failed trials of each proposal that has no other trial, oldest proposal first."""
     groups: dict[Key, list[FrozenTrial]] = {}
+    if all(trial.state != TrialState.FAIL for trial in trials):
+        return []
     for trial in _ours(trials):
-        groups.setdefault(key(candidate_of(trial)), []).append(trial)
+        groups.setdefault(key_of(trial), []).append(trial)
     return [group for group in groups.values() if all(t.state == TrialState.FAIL for t in group)]

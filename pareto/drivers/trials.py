@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Literal, TypeVar
 
 import optuna
@@ -182,17 +183,29 @@ def sticks_of(trial: Trial | FrozenTrial, m: int) -> tuple[float, ...]:
 
 def key(candidate: Candidate) -> Key:
     """What makes two proposals the same."""
-    weights = tuple(round(w, 6) + 0.0 for w in candidate.weights)
-    return weights, _items(candidate.settings), _items(candidate.coefficients)
+    return _key(candidate.weights, tuple(candidate.settings.items()), tuple(candidate.coefficients.items()))
 
 
-def _items(numbers: Mapping[str, float]) -> Items:
-    return tuple(sorted((name, float(f"{value:.6g}")) for name, value in numbers.items()))
+def key_of(trial: FrozenTrial) -> Key:
+    """The key of what a trial of a driver tries."""
+    attrs = trial.user_attrs
+    settings = tuple(item for item in trial.params.items() if not item[0].startswith("stick_"))
+    return _key(tuple(attrs["weights"].values()), settings, tuple(attrs.get("coefficients", {}).items()))
+
+
+# Drivers look at every trial at every ask.
+@lru_cache(maxsize=1 << 16)
+def _key(weights: tuple[float, ...], settings: Items, coefficients: Items) -> Key:
+    return tuple(round(w, 6) + 0.0 for w in weights), _items(settings), _items(coefficients)
+
+
+def _items(numbers: Items) -> Items:
+    return tuple(sorted((name, float(f"{value:.6g}")) for name, value in numbers))
 
 
 def known(trials: Sequence[FrozenTrial]) -> dict[Key, FrozenTrial]:
     """Proposal → its trial; of several, the newest that did not fail, or else the newest."""
-    return _newest(trials, lambda trial: key(candidate_of(trial)))
+    return _newest(trials, key_of)
 
 
 def by_index(trials: Sequence[FrozenTrial]) -> dict[int, FrozenTrial]:
@@ -203,9 +216,10 @@ def by_index(trials: Sequence[FrozenTrial]) -> dict[int, FrozenTrial]:
 def _newest(trials: Sequence[FrozenTrial], name: Callable[[FrozenTrial], Name]) -> dict[Name, FrozenTrial]:
     found: dict[Name, FrozenTrial] = {}
     for trial in trials:
-        seen = found.get(name(trial))
+        named = name(trial)
+        seen = found.get(named)
         if seen is None or trial.state != TrialState.FAIL or seen.state == TrialState.FAIL:
-            found[name(trial)] = trial
+            found[named] = trial
     return found
 
 

@@ -58,6 +58,7 @@ def make_pool(
     prompts: Sequence[Prompt],
     folder: Path,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    size: int | None = None,
 ) -> list[Rollout]:
     """Sample, or read back, the candidates of every prompt.
 
@@ -69,25 +70,51 @@ def make_pool(
         prompts: the training prompts.
         folder: where pools are kept.
         progress: called with (prompts done, prompts in all).
+        size: prompts in a shard; default: ``shard_size``.
 
     Returns:
         The candidates in the order of the prompts, samples first.
     """
-    folder = folder / pool_key(base, recipe, prompts)
-    folder.mkdir(parents=True, exist_ok=True)
-    # Enough prompts that every decoding batch is full, in an order that keeps lengths alike.
-    ordered = sorted(prompts, key=lambda p: (len(p.text), p.id))
-    size = max(1, batch_size(base, recipe.sampling) // recipe.rollouts.per_prompt)
+    size = size or shard_size(base, recipe)
     pool: dict[str, list[Rollout]] = {}
-    for start in range(0, len(ordered), size):
-        shard = ordered[start : start + size]
-        path = folder / f"{start // size:04d}.parquet"
-        if not table_ok(path):
-            write_rollouts(path, _make_shard(base, recipe, shard))
-        for rollout in read_rollouts(path):
+    for index in range(-(-len(prompts) // size)):
+        name = make_shard(base, recipe, prompts, folder, index, size)
+        for rollout in read_rollouts(folder.parent / name):
             pool.setdefault(rollout.prompt_id, []).append(rollout)
-        progress(min(start + size, len(ordered)), len(ordered))
+        progress(min((index + 1) * size, len(prompts)), len(prompts))
     return [rollout for p in prompts for rollout in pool[p.id]]
+
+
+def shard_size(base: Base, recipe: Recipe) -> int:
+    """Prompts in a shard: enough that every decoding batch of this hardware is full."""
+    return max(1, batch_size(base, recipe.sampling) // recipe.rollouts.per_prompt)
+
+
+def make_shard(
+    base: Base,
+    recipe: Recipe,
+    prompts: Sequence[Prompt],
+    folder: Path,
+    index: int,
+    size: int,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> str:
+    """Make one shard of a pool, unless it is there.
+
+    Args: as ``make_pool``; ``index``: of the shard, from 0; ``progress``: called with (prompts done, prompts in all).
+
+    Returns:
+        Its name, ``rollouts/<key>/<index>.parquet`` where ``folder`` is ``rollouts``.
+    """
+    own = folder / pool_key(base, recipe, prompts)
+    own.mkdir(parents=True, exist_ok=True)
+    # In an order that keeps lengths alike.
+    ordered = sorted(prompts, key=lambda p: (len(p.text), p.id))[index * size : (index + 1) * size]
+    path = own / f"{index:04d}.parquet"
+    if not table_ok(path):
+        write_rollouts(path, _make_shard(base, recipe, ordered))
+    progress(len(ordered), len(ordered))
+    return path.relative_to(folder.parent).as_posix()
 
 
 def _make_shard(base: Base, recipe: Recipe, prompts: Sequence[Prompt]) -> list[Rollout]:

@@ -25,9 +25,9 @@ from pareto.rounds.rollouts import POLICY, fresh_count, keep, of_base, of_polici
 from pareto.rounds.store import SUFFIX, Rounds
 from pareto.rounds.sweeping import sweep_round
 from pareto.store.files import discard, sweep_leftovers, write_json
+from pareto.store.full_disk import full_disk_told
 from pareto.store.leases import FileLeases
 from pareto.store.tables import read_rollouts, table_ok
-from pareto.sweep import full_disk_told
 from pareto.watch import Clock, Watcher
 from pareto.workbench import Workbench, adder, load_base, teach
 

@@ -8,6 +8,7 @@ reader, or the next start after ``kill -9``, sees the old content or the new, ne
 from __future__ import annotations
 
 import errno
+import glob
 import hashlib
 import json
 import os
@@ -218,6 +219,14 @@ def sweep_leftovers(root: str | Path) -> list[Path]:
                 _remove(Path(place, name))
                 removed.append(Path(place, name))
     return sorted(removed)
+
+
+def sweep_leftovers_of(path: str | Path) -> None:
+    """``sweep_leftovers`` of what was to become one file or folder, or was it; what lies beside it is not looked at."""
+    path = Path(path)
+    for leftover in path.parent.glob(f".{glob.escape(path.name)}.tmp-*"):
+        if _maker_is_gone(leftover.name):
+            _remove(leftover)
 
 
 def _temporary(path: Path) -> Path:

@@ -115,7 +115,7 @@ class Run:
         return str(self.info["recipe_hash"])
 
     def made_by(self, recipe: Recipe) -> bool:
-        """Whether this recipe made the run; its section ``rounds`` says nothing of one sweep."""
+        """Whether this recipe made the run; its sections ``engine`` and ``rounds`` say nothing of what is made."""
         return self.recipe_hash == fingerprint(_tree(recipe))
 
     @property
@@ -191,7 +191,7 @@ def _is_info(info: Any) -> bool:
 
 def _tree(recipe: Recipe) -> dict[str, Any]:
     """What a run keeps of its recipe."""
-    return recipe.model_dump(mode="json", exclude={"rounds"})
+    return recipe.model_dump(mode="json", exclude={"engine", "rounds"})
 
 
 def _difference(run: Run, tree: dict[str, Any]) -> str:

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import os
+import threading
 import warnings
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Collection, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
+from weakref import WeakSet
 
 import optuna
 import sqlalchemy.exc
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, Trial, TrialState
+from sqlalchemy import Engine
 from sqlalchemy.pool import NullPool
 
 from pareto.errors import ParetoError
 from pareto.store.address import driver_url, scrubbed, shown
+from pareto.store.driver_lease import TTL, DriverLease, Fenced
 from pareto.store.leases import FileLeases, Leases, PostgresLeases
+from pareto.store.retrying import Interrupted, retrying
 from pareto.store.run import Run
 
 BUSY_SECONDS = 60
@@ -42,19 +49,18 @@ class StudyStore:
         Raises:
             ParetoError: when the storage cannot be reached or read, or holds another recipe's study of that name.
         """
-        url = storage_url or run.storage
+        self._url = url = storage_url or run.storage
         self._where = f"storage {shown(url)}" if url else str(run.path / "study.db")
         self._leases: Leases = PostgresLeases(url, run.name) if url else FileLeases(run.path)
+        self._leaving = ExitStack()
+        self._leaving.callback(self._leases.close)
         try:
-            with self._leases.setup():
+            with self._usable(), self._leases.setup():
                 self._storage = _storage(run, url)
+                self._leaving.callback(self._storage.engine.dispose)
                 self.study = self._open_study(run, names)
-        except BaseException as e:
-            self._leases.close()
-            if isinstance(e, sqlalchemy.exc.SQLAlchemyError | optuna.exceptions.OptunaError | RuntimeError):
-                cause = str(getattr(e, "orig", None) or e.__cause__ or e)
-                message = scrubbed(cause, url) if url else cause
-                raise ParetoError(f"{self._where}: cannot be used as a study's storage: {message}") from None
+        except BaseException:
+            self.close()
             raise
 
     def __enter__(self) -> Self:
@@ -64,8 +70,8 @@ class StudyStore:
         self.close()
 
     def close(self) -> None:
-        """Give back the leases."""
-        self._leases.close()
+        """Give back the leases, and the lead."""
+        self._leaving.close()
 
     def lock(self) -> AbstractContextManager[None]:
         """Critical section of the study, across processes and threads; waits, not reentrant. Freed on death."""
@@ -95,6 +101,78 @@ class StudyStore:
             self.release(number)
         return sorted(found)
 
+    def lead(self, ttl: float = TTL) -> DriverLease:
+        """Become the study's one driver until ``close``: from now on it refuses this process's writes once fenced.
+
+        Args:
+            ttl: seconds after which another driver may take over from one that no longer renews the lease.
+
+        Raises:
+            Fenced: another driver leads.
+            ParetoError: when the storage cannot be reached or written; safe to repeat.
+        """
+        lease = DriverLease(self._storage.engine, self.study.study_name)
+        with self._usable():
+            lease.take(ttl)
+        self._leaving.callback(lease.release)
+        lease.guard()
+        return lease
+
+    @contextmanager
+    def leading(self, ttl: float = TTL) -> Iterator[None]:
+        """``lead`` and go on leading inside, however long something takes."""
+        lease, over = self.lead(ttl), threading.Event()
+
+        def renew() -> None:
+            while not over.wait(ttl / 3):
+                # A database that is away may be back in time; a driver that is fenced hears of it at its next write.
+                with suppress(Fenced, Interrupted, sqlalchemy.exc.SQLAlchemyError):
+                    lease.renew()
+
+        thread = threading.Thread(target=renew, name="lease", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+
+    def ask(
+        self, propose: Callable[[], Trial | None], mine: Collection[int], say: Callable[[str], object]
+    ) -> Trial | FrozenTrial | None:
+        """The next trial to work on, through outages of the database: a running one that nobody knows, or a new one.
+
+        Args:
+            propose: puts a new trial into the study, RUNNING; ``None`` when there is none now.
+            mine: numbers of the running trials that are worked on.
+            say: see ``retrying``.
+        """
+
+        def unknown() -> FrozenTrial | None:
+            # Of a driver that was killed, or of this one's ask whose answer was lost.
+            running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+            return next((t for t in running if t.number not in mine), None)
+
+        return retrying(lambda: unknown() or propose(), say)
+
+    def tell(self, number: int, write: Callable[[], None], say: Callable[[str], object]) -> None:
+        """Finish a running trial, through outages of the database.
+
+        Args:
+            number: the trial's.
+            write: tells the study; when it is interrupted it is called again, unless the trial is finished.
+            say: see ``retrying``.
+        """
+
+        def finished() -> Literal[True] | None:
+            return True if self.study.get_trials(deepcopy=False)[number].state.is_finished() else None
+
+        def once() -> Literal[True]:
+            write()
+            return True
+
+        retrying(once, say, found=finished)
+
     def attr(self, name: str) -> Any:
         """A user attribute of the study (plain data); ``None`` when it is not set."""
         return self.study.user_attrs.get(name)
@@ -102,6 +180,16 @@ class StudyStore:
     def set_attr(self, name: str, value: Any) -> None:
         """Set a user attribute of the study to plain data."""
         self.study.set_user_attr(name, value)
+
+    @contextmanager
+    def _usable(self) -> Iterator[None]:
+        """What the storage refuses, in one line."""
+        try:
+            yield
+        except (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.OptunaError, RuntimeError) as e:
+            cause = str(getattr(e, "orig", None) or e.__cause__ or e)
+            message = scrubbed(cause, self._url) if self._url else cause
+            raise ParetoError(f"{self._where}: cannot be used as a study's storage: {message}") from None
 
     def _running(self) -> set[int]:
         return {t.number for t in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))}
@@ -129,12 +217,43 @@ class StudyStore:
 
 
 def _storage(run: Run, url: str | None) -> optuna.storages.RDBStorage:
-    if url:
-        address = driver_url(url).replace("postgresql://", "postgresql+psycopg://", 1)
-        waits = {"connect_timeout": 10}
-    else:
+    """The storage with its tables made; its engine is to be disposed of."""
+    if not url:
         # Optuna fills {…} in addresses; a folder's name may hold braces.
         address = f"sqlite:///{run.path / 'study.db'}".replace("{", "{{").replace("}", "}}")
-        waits = {"timeout": BUSY_SECONDS}
-    # No pool: trials are minutes apart, and forked data-loading workers must not inherit an open connection.
-    return optuna.storages.RDBStorage(address, engine_kwargs={"poolclass": NullPool, "connect_args": waits})
+        # A forked child that closes an inherited connection to an SQLite file would free its parent's locks.
+        kept = {"poolclass": NullPool, "connect_args": {"timeout": BUSY_SECONDS}}
+        return optuna.storages.RDBStorage(address, engine_kwargs=kept)
+    address = driver_url(url).replace("postgresql://", "postgresql+psycopg://", 1)
+    # Where the tables cannot be made, Optuna leaves a pool behind that nobody can close.
+    optuna.storages.RDBStorage(address, engine_kwargs={"poolclass": NullPool, "connect_args": _WAITS})
+    # A connection for each transaction made a trial three to four times slower. A restart of the server breaks those
+    # that are kept: each is tried before it is used.
+    storage = optuna.storages.RDBStorage(
+        address,
+        engine_kwargs={"pool_pre_ping": True, "connect_args": _WAITS},
+        skip_table_creation=True,
+        skip_compatibility_check=True,
+    )
+    _POOLED.add(storage.engine)
+    return storage
+
+
+_WAITS = {
+    "connect_timeout": 10,
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 60_000,
+}
+"""After how long a connection to a server whose machine is gone breaks; the system's own defaults are hours."""
+_POOLED: WeakSet[Engine] = WeakSet()
+
+
+def _forget_inherited() -> None:
+    # A forked data-loading worker would talk in its parent's name over the connections that the parent keeps.
+    for engine in _POOLED:
+        engine.dispose(close=False)
+
+
+os.register_at_fork(after_in_child=_forget_inherited)

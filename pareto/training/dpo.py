@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from datasets import Dataset
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint as recomputed
 from transformers import PrinterCallback, TrainerCallback
 from trl import DPOConfig, DPOTrainer
 from trl.trainer.utils import FusedCausalLMOutput
@@ -23,6 +24,8 @@ from pareto.config import Training
 from pareto.models import Base
 from pareto.records import Comparison, Rollout
 from pareto.training.adapters import State, freeze_a, lora_config, put, take
+from pareto.training.checkpoint import Checkpoints
+from pareto.training.resume import run
 from pareto.training.trunk import Trunk
 
 
@@ -79,6 +82,8 @@ def train_dpo(
     scratch: Path,
     progress: Callable[[int, int], None],
     both: bool = False,
+    checkpoints: Checkpoints | None = None,
+    parts: int = 1,
 ) -> tuple[State, State, list[dict[str, float]]]:
     """Train one adapter's B, or both of its factors.
 
@@ -94,6 +99,10 @@ def train_dpo(
         scratch: a folder that the trainer may write to; nothing in it is kept.
         progress: called with (steps done, steps in all).
         both: train A too, which makes it the adapter's own.
+        checkpoints: of this adapter, to go on from and to write; ``None`` for neither.
+        parts: that a batch is run in, one after the other, for a memory that does not hold it whole. The loss is that
+            of the whole batch up to rounding; a step takes about a third longer, as each part is run once more for
+            its gradients.
 
     Returns:
         A, B, and the trainer's log, one row per logging step.
@@ -120,8 +129,8 @@ def train_dpo(
         put(trainer.model, a, start)
         if not both:
             freeze_a(trainer.model)
-        base.model.forward = MethodType(_forward(base, trunk), base.model)
-        trainer.train()
+        base.model.forward = MethodType(_forward(base, trunk, parts), base.model)
+        run(trainer, checkpoints, scratch)
         a_after, b = take(trainer.model)
         if not both and any(not torch.equal(a[k], a_after[k]) for k in a):
             raise AssertionError("the shared A changed in training")
@@ -171,16 +180,15 @@ class Steps(TrainerCallback):
         self.progress(state.global_step, self.total)
 
 
-def _forward(base: Base, trunk: Trunk | None) -> Callable[..., FusedCausalLMOutput]:
+def _forward(base: Base, trunk: Trunk | None, parts: int) -> Callable[..., FusedCausalLMOutput]:
     """A forward for TRL's fused head that scores the vocabulary at labelled positions only."""
 
-    def forward(self: Any, input_ids: Tensor, attention_mask: Tensor, labels: Tensor, **_: Any) -> FusedCausalLMOutput:
+    def score(ids: Tensor, mask: Tensor, labels: Tensor, below: Tensor | None) -> tuple[Tensor, ...]:
         if trunk is None:
-            hidden = self.base_model(input_ids=input_ids, attention_mask=attention_mask, use_cache=False)
+            hidden = base.model.base_model(input_ids=ids, attention_mask=mask, use_cache=False)
         else:
-            below = trunk.hidden(input_ids, attention_mask)
             with trunk.upper() as backbone:
-                hidden = backbone(inputs_embeds=below, attention_mask=attention_mask, use_cache=False)
+                hidden = backbone(inputs_embeds=below, attention_mask=mask, use_cache=False)
         scored = labels[:, 1:] != -100
         logits = base.logits(hidden.last_hidden_state[:, :-1][scored])
         targets = labels[:, 1:][scored]
@@ -190,16 +198,25 @@ def _forward(base: Base, trunk: Trunk | None) -> Callable[..., FusedCausalLMOutp
             seen = logits.detach()
             entropy = normaliser - torch.linalg.vecdot((seen - normaliser[:, None]).exp_(), seen)
             mean, top = seen.mean(1), seen.argmax(1) == targets
+        spread = [v.new_zeros(scored.shape).masked_scatter(scored, v) for v in (logp, entropy, mean, top)]
+        return tuple(spread)
 
-        def spread(values: Tensor) -> Tensor:
-            return values.new_zeros(scored.shape).masked_scatter(scored, values)
-
+    def forward(self: Any, input_ids: Tensor, attention_mask: Tensor, labels: Tensor, **_: Any) -> FusedCausalLMOutput:
+        scores = []
+        pieces = (t.chunk(parts) for t in (input_ids, attention_mask, labels))
+        for ids, mask, wanted in zip(*pieces, strict=True):
+            below = None if trunk is None else trunk.hidden(ids, mask)
+            if parts == 1:
+                scores.append(score(ids, mask, wanted, below))
+            else:
+                scores.append(recomputed(score, ids, mask, wanted, below, use_reentrant=False))
+        logp, entropy, mean, top = (torch.cat(column) for column in zip(*scores, strict=True))
         return FusedCausalLMOutput(
-            loss=-logp.mean(),
-            log_probs=spread(logp),
-            entropy=spread(entropy),
-            mean_logits=spread(mean),
-            is_top1=spread(top),
+            loss=-logp[labels[:, 1:] != -100].mean(),
+            log_probs=logp,
+            entropy=entropy,
+            mean_logits=mean,
+            is_top1=top,
         )
 
     return forward

@@ -25,7 +25,9 @@ from pareto.objectives.messages import plain
 from pareto.objectives.score import results
 from pareto.records import Prompt
 from pareto.training.adapters import State, freeze_a, lora_config, put, take
+from pareto.training.checkpoint import Checkpoints
 from pareto.training.dpo import Steps, restore, trainer_arguments
+from pareto.training.resume import run
 
 RewardFunction = Callable[..., list[float | None]]
 
@@ -43,10 +45,14 @@ def train_online(
     seed: int,
     scratch: Path,
     progress: Callable[[int, int], None],
+    checkpoints: Checkpoints | None = None,
+    parts: int = 1,
 ) -> tuple[State, list[dict[str, float]]]:
     """Train one adapter's B by sampling from the policy as it learns.
 
-    Args: as ``train_dpo``; ``rewards`` and ``weights`` (m,) in the recipe's order.
+    Args: as ``train_dpo``; ``rewards`` and ``weights`` (m,) in the recipe's order. The parts of a batch are of equal
+        size, so there may be more of them than asked for: 5 completions in 2 parts are 5 parts, 1 stays whole. All
+        completions of a batch are sampled at once, whatever the parts.
 
     Returns:
         B, and the trainer's log.
@@ -63,6 +69,8 @@ def train_online(
     shared = {
         **trainer_arguments(base, training, steps, seed),
         "output_dir": str(scratch),
+        "per_device_train_batch_size": training.batch_size // equal_parts(training.batch_size, parts),
+        "gradient_accumulation_steps": equal_parts(training.batch_size, parts),
         "beta": training.beta,
         "num_generations": training.num_generations,
         "max_completion_length": sampling.max_new_tokens,
@@ -91,7 +99,7 @@ def train_online(
     try:
         put(trainer.model, a, start)
         freeze_a(trainer.model)
-        trainer.train()
+        run(trainer, checkpoints, scratch)
         a_after, b = take(trainer.model)
         if any(not torch.equal(a[k], a_after[k]) for k in a):
             raise AssertionError("the shared A changed in training")
@@ -99,6 +107,11 @@ def train_online(
     finally:
         restore(trainer.model, base.model)
     return b, log
+
+
+def equal_parts(batch: int, parts: int) -> int:
+    """The fewest equal parts of a batch, at least so many; one per completion where it cannot be cut so often."""
+    return next((n for n in range(parts, batch) if batch % n == 0), batch)
 
 
 def rows(base: Base, prompts: Sequence[Prompt]) -> Dataset:

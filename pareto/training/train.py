@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from pareto.preferences import compare
 from pareto.records import Prompt, Rollout
 from pareto.store.files import discard, fingerprint, folder, folder_ok, write_json
 from pareto.training.adapters import State, first_layer, hash_state, shared_a, write_adapter
+from pareto.training.checkpoint import Checkpoint, Checkpoints
 
 if TYPE_CHECKING:
     from pareto.models import Base
@@ -94,6 +96,8 @@ def train(
     start: State | None,
     adapters: Path,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    checkpoint: Checkpoint | None = None,
+    batch_share: float = 1.0,
 ) -> Path:
     """Train one adapter, or return the one that is there.
 
@@ -103,6 +107,9 @@ def train(
         start: the B that ``job.start`` names, mixed; ``None`` for zeros.
         adapters: the run's folder of adapters.
         progress: called with (steps done, steps in all).
+        checkpoint: go on from what a killed training left, and leave such; taken away once the adapter is whole.
+        batch_share: of a batch that memory holds at a time, above 0 and at most 1. The loss and the adapter's name are
+            those of whole batches, its tensors too up to rounding.
 
     Returns:
         The adapter's folder, a PEFT folder named by ``job.key``.
@@ -111,12 +118,20 @@ def train(
         ParetoError: no prompt's candidates differ enough at these weights.
     """
     out = adapters / job.key(ground)
-    if folder_ok(out):
-        return out
+    checkpoints = checkpoint and Checkpoints(checkpoint, out.name)
+    if not folder_ok(out):
+        how = {"progress": progress, "checkpoints": checkpoints, "parts": math.ceil(1 / batch_share)}
+        _make(ground, job, start, out, how)
+    if checkpoints:
+        checkpoints.remove()
+    return out
+
+
+def _make(ground: Ground, job: Job, start: State | None, out: Path, how: Mapping[str, Any]) -> None:
     discard(out)
-    adapters.mkdir(parents=True, exist_ok=True)
+    out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
-        b, log = _train(ground, job, start, Path(scratch), progress)
+        b, log = _train(ground, job, start, {**how, "scratch": Path(scratch)})
     with folder(out) as made:
         lora = ground.recipe.training.lora
         names = ground.recipe.names
@@ -128,22 +143,16 @@ def train(
         }
         write_adapter(made, ground.base, lora, ground.a, b, made_from)
         write_json(made / "log.json", log)
-    return out
 
 
 def _train(
-    ground: Ground, job: Job, start: State | None, scratch: Path, progress: Callable[[int, int], None]
+    ground: Ground, job: Job, start: State | None, how: Mapping[str, Any]
 ) -> tuple[State, list[dict[str, float]]]:
     recipe = ground.recipe
     rank = int(job.settings.get("rank", recipe.training.lora.rank))
     training = _with(recipe.training, job.settings, rank)
     a, start = _cut(ground.a, start, rank)
-    common: dict[str, Any] = {
-        "steps": job.steps(training),
-        "seed": recipe.seed,
-        "scratch": scratch,
-        "progress": progress,
-    }
+    common: dict[str, Any] = {"steps": job.steps(training), "seed": recipe.seed, **how}
     if training.method == "dpo":
         from pareto.training.dpo import rows, train_dpo
 

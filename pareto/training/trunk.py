@@ -2,7 +2,8 @@
 
 When only the upper layers are adapted, a sequence's activations at the lowest adapted layer depend on no
 adapter. Every weight setting trains on the same pool, so these activations are computed once per sequence
-and every later step starts there: the lower layers' forward pass is paid once per run, not once per step.
+and every later step starts there: the lower layers' forward pass is paid once per run, not once per step. What is
+kept of a sequence are the same bits whenever and wherever it is computed.
 """
 
 from __future__ import annotations
@@ -47,16 +48,15 @@ class Trunk:
 
         lengths = mask.sum(1).tolist()
         keys = [row[:n].cpu().numpy().tobytes() for row, n in zip(ids, lengths, strict=True)]
-        missing = [i for i, key in enumerate(keys) if key not in self.kept]
         fresh: dict[bytes, Tensor] = {}
-        if missing:
-            computed = self._run(ids[missing], mask[missing])
-            for j, i in enumerate(missing):
-                fresh[keys[i]] = computed[j, : lengths[i]].clone()
-            for key, value in fresh.items():
-                if self.bytes + value.nbytes <= LIMIT_BYTES:
-                    self.kept[key] = value
-                    self.bytes += value.nbytes
+        for i, key in enumerate(keys):
+            if key in self.kept or key in fresh:
+                continue
+            # Alone: its last bits depend on what it is batched with, and that on what was computed before.
+            fresh[key] = self._run(ids[i : i + 1, : lengths[i]], mask[i : i + 1, : lengths[i]])[0]
+            if self.bytes + fresh[key].nbytes <= LIMIT_BYTES:
+                self.kept[key] = fresh[key]
+                self.bytes += fresh[key].nbytes
         rows = [self.kept[k] if k in self.kept else fresh[k] for k in keys]
         out = torch.zeros(*ids.shape, rows[0].size(-1), dtype=rows[0].dtype, device=ids.device)
         for r, row in enumerate(rows):

@@ -38,6 +38,7 @@ DRIVERS = {
     "NSGA3": {"family": "pymoo", "method": "NSGA3"},
     "MOEAD": {"family": "pymoo", "method": "MOEAD"},
     "SMSEMOA": {"family": "pymoo", "method": "SMSEMOA"},
+    "NSGA3, steady": {"family": "pymoo", "method": "NSGA3", "options": {"steady": True}},
     # Here its rule that stops is never asked: the budget ends the run.
     "adaptive": {"family": "adaptive", "options": {"looks": LOOKS, "explore": BUDGET - 3}},
 }
