@@ -130,7 +130,7 @@ class DriverLease:
 
     def release(self) -> None:
         """Let another one take over at once; where the database does not answer, the lease ends by itself."""
-        with suppress(Interrupted, sa.exc.SQLAlchemyError):
+        with suppress(Fenced, Interrupted, sa.exc.SQLAlchemyError):
             self._update(self._own(), until=0.0)
 
     def guard(self) -> None:
@@ -146,6 +146,10 @@ class DriverLease:
         def connected(connection: Any, _record: object) -> None:
             connection.execute(limit)
             connection.commit()
+
+        def begun(connection: sa.Connection) -> None:
+            # The transaction before it on this connection may have been rolled back.
+            connection.info.pop(_WRITES, None)
 
         def executed(connection: sa.Connection, *seen: Any) -> None:
             context = seen[3]
@@ -166,6 +170,7 @@ class DriverLease:
 
         if self._engine.dialect.name == "postgresql":
             sa.event.listen(self._engine, "connect", connected)
+        sa.event.listen(self._engine, "begin", begun)
         sa.event.listen(self._engine, "after_cursor_execute", executed)
         sa.event.listen(self._engine, "commit", committing)
         sa.event.listen(self._engine, "handle_error", failed)

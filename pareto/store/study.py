@@ -6,7 +6,7 @@ import os
 import threading
 import warnings
 from collections.abc import Callable, Collection, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from types import TracebackType
 from typing import Any, Literal, Self
 from weakref import WeakSet
@@ -20,7 +20,7 @@ from sqlalchemy.pool import NullPool
 from pareto.errors import ParetoError
 from pareto.store.address import driver_url, scrubbed, shown
 from pareto.store.driver_lease import TTL, DriverLease, Fenced
-from pareto.store.leases import FileLeases, Leases, PostgresLeases
+from pareto.store.leases import FileLeases, PostgresLock
 from pareto.store.retrying import Interrupted, retrying
 from pareto.store.run import Run
 
@@ -51,11 +51,11 @@ class StudyStore:
         """
         self._url = url = storage_url or run.storage
         self._where = f"storage {shown(url)}" if url else str(run.path / "study.db")
-        self._leases: Leases = PostgresLeases(url, run.name) if url else FileLeases(run.path)
         self._leaving = ExitStack()
-        self._leaving.callback(self._leases.close)
+        # The tables are shared by all studies of a database.
+        making = PostgresLock(url, "tables") if url else FileLeases(run.path)
         try:
-            with self._usable(), self._leases.setup():
+            with self._usable(), making.lock():
                 self._storage = _storage(run, url)
                 self._leaving.callback(self._storage.engine.dispose)
                 self.study = self._open_study(run, names)
@@ -70,36 +70,8 @@ class StudyStore:
         self.close()
 
     def close(self) -> None:
-        """Give back the leases, and the lead."""
+        """Give back the lead, and let go of the database."""
         self._leaving.close()
-
-    def lock(self) -> AbstractContextManager[None]:
-        """Critical section of the study, across processes and threads; waits, not reentrant. Freed on death."""
-        return self._leases.lock()
-
-    def claim(self, number: int) -> bool:
-        """Lease a trial to this process for as long as it lives; False when another live process holds it."""
-        return self._leases.claim(number)
-
-    def release(self, number: int) -> None:
-        """Give back the lease on a trial that this process holds."""
-        self._leases.release(number)
-
-    def holds(self, number: int) -> bool:
-        """Whether this process has the lease on a trial."""
-        return number in self._leases.mine
-
-    def orphans(self) -> list[int]:
-        """Running trials on which nobody holds a lease (their worker was killed), lowest first.
-
-        To be called under ``lock``, as ask and ``claim`` are together: it takes each lease for a moment.
-        """
-        free = {n for n in self._running() if n not in self._leases.mine and self.claim(n)}
-        # Workers finish trials outside the lock: one may have told its result and left since the first look.
-        found = free & self._running()
-        for number in free:
-            self.release(number)
-        return sorted(found)
 
     def lead(self, ttl: float = TTL) -> DriverLease:
         """Become the study's one driver until ``close``: from now on it refuses this process's writes once fenced.
@@ -190,9 +162,6 @@ class StudyStore:
             cause = str(getattr(e, "orig", None) or e.__cause__ or e)
             message = scrubbed(cause, self._url) if self._url else cause
             raise ParetoError(f"{self._where}: cannot be used as a study's storage: {message}") from None
-
-    def _running(self) -> set[int]:
-        return {t.number for t in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))}
 
     def _open_study(self, run: Run, names: tuple[str, ...]) -> optuna.Study:
         known = optuna.get_all_study_names(self._storage)

@@ -1,4 +1,4 @@
-"""One contract, kept by files and by a real PostgreSQL server alike."""
+"""Critical sections, of files and of a real PostgreSQL server alike, and leases of files."""
 
 from __future__ import annotations
 
@@ -12,22 +12,25 @@ from pathlib import Path
 import pytest
 
 from pareto.errors import ParetoError
-from pareto.store.leases import FileLeases, PostgresLeases
+from pareto.store.leases import FileLeases, PostgresLock
 
 OPEN = """
 import os, sys, time
 from pathlib import Path
-from pareto.store.leases import FileLeases, PostgresLeases
+from pareto.store.leases import FileLeases, PostgresLock
 where, study = sys.argv[1].split()
-leases = PostgresLeases(where, study) if "://" in where else FileLeases(Path(where))
+leases = PostgresLock(where, study) if "://" in where else FileLeases(Path(where))
 """
 
 
-@pytest.fixture(params=["files", "postgres"])
+@pytest.fixture(params=["files"])
 def place(request, tmp_path):
-    """Where the leases are kept, a folder or an address, and whose they are."""
+    """Where it is kept, a folder or an address, and its name."""
     where = tmp_path if request.param == "files" else request.getfixturevalue("postgres_url")
     return f"{where} {uuid.uuid4()}"
+
+
+both = pytest.mark.parametrize("place", ["files", "postgres"], indirect=True)
 
 
 @pytest.fixture
@@ -36,12 +39,13 @@ def open_leases(place):
 
     def open_leases():
         where, study = place.split()
-        opened.append(PostgresLeases(where, study) if "://" in where else FileLeases(Path(where)))
+        opened.append(PostgresLock(where, study) if "://" in where else FileLeases(Path(where)))
         return opened[-1]
 
     yield open_leases
     for leases in opened:
-        leases.close()
+        if isinstance(leases, FileLeases):
+            leases.close()
 
 
 def wait_until(condition, seconds=60):
@@ -122,6 +126,7 @@ for _ in range(40):
 """
 
 
+@both
 def test_one_process_at_a_time_is_in_the_critical_section(place, start, tmp_path):
     counter = tmp_path / "counter"
     counter.write_text("0")
@@ -135,6 +140,7 @@ def test_one_process_at_a_time_is_in_the_critical_section(place, start, tmp_path
     assert counter.read_text() == "80"
 
 
+@both
 def test_threads_exclude_each_other_too(open_leases):
     leases, inside, most = open_leases(), [], []
 
@@ -153,6 +159,7 @@ def test_threads_exclude_each_other_too(open_leases):
     assert most == [1] * 5
 
 
+@both
 def test_a_killed_holder_frees_the_critical_section(open_leases, place, start):
     code = "with leases.lock():\n    print('in', flush=True)\n    time.sleep(600)"
     holder = start(OPEN + code, place)
@@ -171,6 +178,7 @@ def test_a_killed_holder_frees_the_critical_section(open_leases, place, start):
     thread.join()
 
 
+@both
 def test_an_error_inside_frees_the_critical_section(open_leases):
     leases = open_leases()
     with pytest.raises(ZeroDivisionError), leases.lock():
@@ -179,31 +187,9 @@ def test_an_error_inside_frees_the_critical_section(open_leases):
         pass  # it can be entered again
 
 
-def test_studies_of_one_database_do_not_exclude_each_other(postgres_url):
-    one, two = PostgresLeases(postgres_url, "one"), PostgresLeases(postgres_url, "two")
-    try:
-        with one.lock(), two.lock():
-            assert one.claim(0)
-            assert two.claim(0)
-    finally:
-        one.close()
-        two.close()
-
-
-def test_a_lost_server_session_is_told_in_one_line(postgres_database):
-    import psycopg
-
-    leases = PostgresLeases(postgres_database, "s")
-    assert leases.claim(1)
-    with psycopg.connect(postgres_database, autocommit=True) as admin:
-        admin.execute(
-            "select pg_terminate_backend(pid) from pg_stat_activity"
-            " where datname = current_database() and pid <> pg_backend_pid()"
-        )
-    with pytest.raises(ParetoError, match=r"^storage postgresql://postgres@") as told:
-        leases.claim(2)
-    assert "\n" not in str(told.value)
-    leases.close()
+def test_names_of_one_database_do_not_exclude_each_other(postgres_url):
+    with PostgresLock(postgres_url, "one").lock(), PostgresLock(postgres_url, "two").lock():
+        pass
 
 
 def test_a_folder_that_takes_no_files_is_told_in_one_line(tmp_path):
