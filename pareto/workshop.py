@@ -96,6 +96,7 @@ def teach(body: Mapping[str, Any], place: Mapping[str, Any], progress: Progress)
     model = Run.open(exchange.run).recipe.model
     if untaught(model):
         fine_tune(model, progress)
+    exchange.push([save_result(exchange.run, Work(f"{__name__}:teach", body).key, {}, [])])
     return {}
 
 

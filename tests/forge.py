@@ -147,7 +147,7 @@ class Outcome(dict[str, Any]):
     """
 
     def __eq__(self, other: object) -> bool:
-        return _near(dict(self), dict(other) if isinstance(other, Outcome) else other)
+        return near(dict(self), dict(other) if isinstance(other, Outcome) else other)
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -159,11 +159,12 @@ def outcome(root: Path) -> Outcome:
     return Outcome({"front": frontier(run).document(), "adapters": kept})
 
 
-def _near(a: Any, b: Any) -> bool:
+def near(a: Any, b: Any) -> bool:
+    """Whether plain data is equal but for rounding."""
     if isinstance(a, dict) and isinstance(b, dict):
-        return a.keys() == b.keys() and all(_near(value, b[key]) for key, value in a.items())
+        return a.keys() == b.keys() and all(near(value, b[key]) for key, value in a.items())
     if isinstance(a, list | tuple) and isinstance(b, list | tuple):
-        return len(a) == len(b) and all(map(_near, a, b))
+        return len(a) == len(b) and all(map(near, a, b))
     if isinstance(a, float | np.ndarray):
         return bool(np.allclose(a, b, rtol=1e-4, atol=1e-5, equal_nan=True))
     return bool(a == b)

@@ -7,11 +7,12 @@ import pytest
 import torch
 
 from pareto.config import Recipe
+from pareto.frontier import point_of
 from pareto.measure import Meter
 from pareto.objectives.load import Reward
 from pareto.records import Prompt
 from pareto.soups.bank import Bank
-from pareto.store.points import load_points
+from pareto.store.points import load_points, save_point
 from pareto.store.run import Run
 from pareto.store.tables import read_rollouts, read_scores
 from pareto.training.adapters import shared_a
@@ -67,12 +68,20 @@ def logp(base, prompt_ids, token_ids) -> float:
     return float(logits.gather(1, torch.tensor(token_ids)[:, None]).sum())
 
 
+def measured(meter, name, kind, weights, coefficients, split, trial=None, progress=lambda done: None):
+    """The point of a soup, as a campaign makes it."""
+    scores = meter.table(coefficients, split, progress)
+    point = point_of(meter.run, name, kind, weights, coefficients, meter.keys, split, scores, trial)
+    save_point(meter.run, point)
+    return point
+
+
 def rollouts_of(meter, point):
     return read_rollouts(meter.run.rollouts / f"{point.scores}.parquet")
 
 
 def test_a_point_is_the_mean_over_prompts_of_the_mean_over_samples(meter):
-    point = meter.measure("base", "base", None, {}, "validation")
+    point = measured(meter, "base", "base", None, {}, "validation")
     rollouts = rollouts_of(meter, point)
     assert [(r.prompt_id, r.sample) for r in rollouts] == [
         (f"validation{i}", k) for i in range(len(TEXTS)) for k in range(SAMPLES)
@@ -90,7 +99,7 @@ def test_a_point_is_the_mean_over_prompts_of_the_mean_over_samples(meter):
 
 
 def test_fluency_and_divergence_come_from_the_models_own_logits(meter):
-    point = meter.measure("soup-0", "soup", {"residue": 1.0, "parity": 0.0}, {"x": 0.7, "y": 0.4}, "test")
+    point = measured(meter, "soup-0", "soup", {"residue": 1.0, "parity": 0.0}, {"x": 0.7, "y": 0.4}, "test")
     first = [r for r in rollouts_of(meter, point) if r.sample == 0]
     assert len(first) <= meter.recipe.evaluation.kl_prompts
     prompts = [meter.base.prompt_ids(t) for t in TEXTS]
@@ -107,13 +116,13 @@ def test_fluency_and_divergence_come_from_the_models_own_logits(meter):
 
 
 def test_the_base_diverges_from_itself_by_nothing(meter):
-    assert meter.measure("base", "base", None, {}, "validation").kl == 0
+    assert measured(meter, "base", "base", None, {}, "validation").kl == 0
 
 
 def test_every_policy_meets_the_same_random_numbers(meter):
-    base = meter.measure("base", "base", None, {}, "validation")
-    same = meter.measure("same", "soup", None, {"x": 0.0}, "validation")
-    other = meter.measure("other", "soup", None, {"x": 1.0}, "validation")
+    base = measured(meter, "base", "base", None, {}, "validation")
+    same = measured(meter, "same", "soup", None, {"x": 0.0}, "validation")
+    other = measured(meter, "other", "soup", None, {"x": 1.0}, "validation")
     assert same.scores != base.scores
     assert [r.token_ids for r in rollouts_of(meter, same)] == [r.token_ids for r in rollouts_of(meter, base)]
     assert same.mean == base.mean
@@ -123,7 +132,7 @@ def test_every_policy_meets_the_same_random_numbers(meter):
 
 
 def test_splits_do_not_share_what_was_measured(meter):
-    points = [meter.measure("x", "trained", None, {"x": 1.0}, split, trial=4) for split in ("validation", "test")]
+    points = [measured(meter, "x", "trained", None, {"x": 1.0}, split, trial=4) for split in ("validation", "test")]
     assert points[0].scores != points[1].scores
     assert {r.prompt_id for r in rollouts_of(meter, points[1])} == {f"test{i}" for i in range(len(TEXTS))}
     assert [(p.split, p.trial) for p in load_points(meter.run)] == [("test", 4), ("validation", 4)]
@@ -131,27 +140,27 @@ def test_splits_do_not_share_what_was_measured(meter):
 
 def test_the_live_model_is_the_base_again_afterwards(meter):
     before = {k: v.clone() for k, v in meter.base.model.state_dict().items()}
-    meter.measure("x", "trained", None, {"x": 1.0}, "validation")
+    measured(meter, "x", "trained", None, {"x": 1.0}, "validation")
     assert all(torch.equal(v, before[k]) for k, v in meter.base.model.state_dict().items())
 
 
 def test_what_is_measured_is_read_back(meter, monkeypatch):
-    point = meter.measure("x", "trained", None, {"x": 1.0}, "validation")
+    point = measured(meter, "x", "trained", None, {"x": 1.0}, "validation")
     monkeypatch.setattr("pareto.measure.draw", lambda *_: pytest.fail("sampled again"))
-    assert meter.measure("x", "trained", None, {"x": 1.0}, "validation") == point
+    assert measured(meter, "x", "trained", None, {"x": 1.0}, "validation") == point
     # The same policy under another name and another adapter's name is the same measurement.
     meter.keys["z"] = "hash-of-x"
-    assert meter.measure("z", "soup", None, {"z": 1.0}, "validation").scores == point.scores
+    assert measured(meter, "z", "soup", None, {"z": 1.0}, "validation").scores == point.scores
 
 
 @pytest.mark.parametrize("kind", ["scores", "rollouts", "points"])
 @pytest.mark.parametrize("damage", [lambda p: p.unlink(), lambda p: p.write_bytes(p.read_bytes()[:-9] + b"*" * 9)])
 def test_what_is_damaged_is_made_again_the_same(meter, kind, damage):
-    point = meter.measure("x", "trained", None, {"x": 1.0}, "validation")
+    point = measured(meter, "x", "trained", None, {"x": 1.0}, "validation")
     (path,) = getattr(meter.run, kind).iterdir()
     whole = path.read_bytes()
     damage(path)
-    assert meter.measure("x", "trained", None, {"x": 1.0}, "validation") == point
+    assert measured(meter, "x", "trained", None, {"x": 1.0}, "validation") == point
     assert path.read_bytes() == whole
 
 
@@ -163,7 +172,7 @@ def test_a_row_that_a_reward_fails_on_is_reported_and_masked(meter):
 
     failures = []
     meter.rewards, meter.report = [RESIDUE, reward("parity", breaks)], failures.append
-    point = meter.measure("base", "base", None, {}, "validation")
+    point = measured(meter, "base", "base", None, {}, "validation")
     assert {f.objective for f in failures} == {"parity"}
     assert [f.row // SAMPLES for f in failures] == [3] * SAMPLES + [4] * SAMPLES
     assert {f.reason for f in failures} == {"raised ValueError: cannot sing", "returned nan"}
@@ -175,5 +184,5 @@ def test_a_row_that_a_reward_fails_on_is_reported_and_masked(meter):
 
 def test_progress_adds_up_to_the_rows(meter):
     steps = []
-    meter.measure("base", "base", None, {}, "validation", progress=steps.append)
+    measured(meter, "base", "base", None, {}, "validation", progress=steps.append)
     assert sum(steps) == len(TEXTS) * SAMPLES

@@ -33,8 +33,7 @@ SEEN = Path(os.environ["PARETO_SCREENSHOTS"]) if "PARETO_SCREENSHOTS" in os.envi
 """Where the pictures of all pages go that are to be looked at."""
 
 
-@pytest.mark.parametrize("size", [WIDE, NARROW], ids=["wide", "narrow"])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("scheme", "size"), [("light", WIDE), ("dark", NARROW)], ids=["light-wide", "dark-narrow"])
 def test_every_page_opens_in_either_light_and_width(
     smoke_app: str, visit: Visit, tmp_path: Path, scheme: str, size: tuple[int, int]
 ) -> None:

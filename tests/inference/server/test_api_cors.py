@@ -27,7 +27,8 @@ PREFLIGHT = {
 
 def port_of(**settings: Any) -> Any:
     """A server that has no model: nothing here gets so far."""
-    parts: Any = SimpleNamespace(settings=Settings(keys=("right",), **settings), metrics=Metrics())
+    engine = SimpleNamespace(patience=lambda ahead: 1.0)
+    parts: Any = SimpleNamespace(settings=Settings(keys=("right",), **settings), metrics=Metrics(), engine=engine)
     return listening(make_app(parts))
 
 
