@@ -78,7 +78,7 @@ def test_what_does_not_listen_is_terminated(tmp_path, program, monkeypatch):
     job = jobs.start(tmp_path, "stubborn", [])
     until(lambda: job.tail(1) == "ready", 60)
     job.stop()
-    until(lambda: not job.alive, 60)
+    until(lambda: job.code is not None, 60)
     assert job.code == -15
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import frontier_runs as runs
 import pytest
@@ -18,11 +19,19 @@ from pareto.inference.server.docket import Docket
 from pareto.inference.server.places import Places, Unjudged, Wish
 from pareto.inference.server.refusals import Refusal
 
+T = TypeVar("T")
+
 
 @pytest.fixture
 def docket() -> Iterator[Docket]:
     with closing(Docket(most=2, rest=0)) as docket:
         yield docket
+
+
+def run(asked: Coroutine[Any, Any, T]) -> T:
+    """In a thread of its own: a browser that another test left open keeps a loop running in this one."""
+    with ThreadPoolExecutor(1) as other:
+        return other.submit(asyncio.run, asked).result()
 
 
 def test_one_is_judged_at_a_time_a_few_wait_and_more_are_told_to_come_again(docket: Docket) -> None:
@@ -47,7 +56,7 @@ def test_one_is_judged_at_a_time_a_few_wait_and_more_are_told_to_come_again(dock
         assert await asyncio.gather(*taken) == [7, 7]
         assert await docket.judged(work) == 7
 
-    asyncio.run(ask())
+    run(ask())
     assert most == 1
 
 
@@ -67,7 +76,7 @@ def test_who_leaves_keeps_the_place_until_it_is_judged(docket: Docket) -> None:
             await taken[0]
         assert await taken[1]
 
-    asyncio.run(ask())
+    run(ask())
 
 
 def test_what_breaks_is_told_to_whoever_asked_and_holds_nobody_up(docket: Docket) -> None:
@@ -79,7 +88,7 @@ def test_what_breaks_is_told_to_whoever_asked_and_holds_nobody_up(docket: Docket
             with pytest.raises(ParetoError, match="no"):
                 await docket.judged(work)
 
-    asyncio.run(ask())
+    run(ask())
 
 
 def test_it_rests_so_that_others_have_the_processor() -> None:
@@ -89,7 +98,7 @@ def test_it_rests_so_that_others_have_the_processor() -> None:
         return time.monotonic() - began
 
     with closing(Docket(rest=2)) as docket:
-        assert 0.7 <= asyncio.run(ask(docket)) < 1.5
+        assert 0.7 <= run(ask(docket)) < 1.5
 
 
 def test_what_nobody_asked_for_yet_is_told_apart_and_costs_nothing(tmp_path: Path) -> None:
