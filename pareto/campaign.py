@@ -45,7 +45,7 @@ class Policy:
 
 
 class Campaign:
-    """What the leading process does with a run; ``close`` it."""
+    """What the leading process does with a run."""
 
     frame: Frame
     """The normalisation, once the run has one."""
@@ -68,6 +68,7 @@ class Campaign:
         self.keys: dict[str, str] = {}
         """Adapter's name → its key."""
         self._scores = ""
+        """Key of the pool's scores."""
 
     @classmethod
     def open(cls, run: Run, watch: Watcher, engine: Engine | None = None, share: str | None = None) -> Self:
@@ -109,8 +110,8 @@ class Campaign:
         with self.clock.phase("load model and prompts"):
             return self.dispatch.all([work])[0]
 
-    def pool(self) -> str:
-        """Have the pool made and scored; the key of its scores."""
+    def pool(self) -> None:
+        """Have the pool made and scored, on which trials stand."""
         ground = self.ground
         shards = [
             self.work("shard", {**self._base, "shard": i, "size": ground["shard"]}, f"roll out, shard {i + 1}")
@@ -122,7 +123,6 @@ class Campaign:
         with self.clock.phase("score the pool"):
             (told,) = self.dispatch.all([self.work("score_pool", body, "score the pool", needs=self._pool_files())])
         self._scores = str(told["scores"])
-        return self._scores
 
     def measured_base(self) -> Point:
         """The base policy's point on validation."""

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from pareto.errors import ParetoError
-from pareto.terminal import Json, Root, RunName, print_json, quiet, say
+from pareto.terminal import Json, Root, RunName, print_json, quiet, say, watching
 
 Priorities = Annotated[
     str | None,
@@ -122,13 +122,9 @@ def measure(
     asked = asked_point(opened, weights, coefficients)
     quiet()
     from pareto.measuring import measure_soup
-    from pareto.watch import Screen, Silent
 
-    if as_json:
-        found = measure_soup(opened, asked, Silent(say))
-    else:
-        with Screen(opened.recipe.names) as screen:
-            found = measure_soup(opened, asked, screen)
+    with watching(opened.recipe.names, as_json) as watch:
+        found = measure_soup(opened, asked, watch)
     if as_json:
         print_json({"run": opened.name, "point": found.id, "mean": found.mean, "se": found.se, "kl": found.kl})
     else:

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 from pareto.config import Model, suggest
 from pareto.config.sft import EXAMPLES
 from pareto.errors import ParetoError
+from pareto.store.cache import cache_root
 from pareto.store.files import discard, folder, folder_ok
 from pareto.store.files import fingerprint as hash_of
 
@@ -164,11 +165,6 @@ class Base:
 
 def _turn(role: str, content: str) -> dict[str, str]:
     return {"role": role, "content": content}
-
-
-def cache_root() -> Path:
-    """Where fetched and converted models are kept: ``$PARETO_CACHE`` or ``~/.cache/pareto``."""
-    return Path(os.environ.get("PARETO_CACHE") or Path.home() / ".cache" / "pareto")
 
 
 def resolve(base: str) -> Path:

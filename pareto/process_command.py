@@ -75,7 +75,7 @@ def train(
     if not 0 < held_out < 0.9:
         raise ParetoError(f"--held-out {held_out:g}: it must lie between 0 and 0.9")
     quiet()
-    from pareto.models import cache_root
+    from pareto.store.cache import cache_root
     from pareto.training.process.solutions import labelled, labeller, read_solutions
     from pareto.training.process.train import Settings, train_process
 

@@ -91,9 +91,9 @@ def train(
         recipe, model, {name: value for name, value in options.items() if value is not None}
     )
     quiet()
-    from pareto.models import cache_root
     from pareto.objectives.ensemble.checks import counted
     from pareto.objectives.ensemble.report import text, warnings
+    from pareto.store.cache import cache_root
     from pareto.training.rewards.train import train_ensemble
 
     found = _read(pairs, subset, as_json)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from pareto.errors import ParetoError
-from pareto.terminal import Json, Root, print_json, quiet, say
+from pareto.terminal import Json, Root, print_json, quiet, say, watching
 from pareto.words import Choosing
 
 if TYPE_CHECKING:
@@ -67,15 +67,13 @@ def rounds(
         for said in traffic or ():
             given += traffic_of(parsed, said, root, Path(folder))
         from pareto.rounds.loop import run_rounds
-        from pareto.watch import Screen, Silent
 
-        if as_json:
-            result = run_rounds(parsed, root, storage, Silent(say), given)
-            print_json(result)
-            return
-        with Screen(parsed.names) as screen:
-            result = run_rounds(parsed, root, storage, screen, given)
-    typer.echo(outcome_text(result, root))
+        with watching(parsed.names, as_json) as watch:
+            result = run_rounds(parsed, root, storage, watch, given)
+    if as_json:
+        print_json(result)
+    else:
+        typer.echo(outcome_text(result, root))
 
 
 def overruled(recipe: Recipe, rounds: dict[str, Any], labels: dict[str, Any]) -> Recipe:

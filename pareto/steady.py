@@ -146,7 +146,7 @@ class Steady:
         self._under_way: dict[str, list[FrozenTrial]] = {}
         """Work's key → its trials."""
         self._beside: set[str] = set()
-        """Keys of work for later that was begun."""
+        """Keys of work for later that was begun, or was made already."""
 
     def run(self) -> None:
         """Carry the study to its end.
@@ -179,10 +179,11 @@ class Steady:
 
     def _fill_with_later(self) -> None:
         for work in self.desk.more():
-            if work.key in self._beside or work.key in self._under_way or self.desk.made(work) is not None:
+            if work.key in self._beside or work.key in self._under_way:
                 continue
             self._beside.add(work.key)
-            self.desk.submit(work)
+            if self.desk.made(work) is None:
+                self.desk.submit(work)
             if self.desk.capacity() <= 0:
                 return
 
