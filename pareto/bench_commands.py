@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from pareto.engine_options import Address, Kind, Workers, engine_asked
 from pareto.errors import ParetoError
 from pareto.terminal import Json, Root, RunName, print_json, quiet, say, writable
 
@@ -61,6 +62,9 @@ def bench_methods(
     methods: Annotated[
         str | None, typer.Option("--methods", metavar="NAME,…", help="Only these, such as map,morlhf; default: all.")
     ] = None,
+    engine: Kind = None,
+    workers: Workers = None,
+    address: Address = None,
     out: Out = None,
     plot: Plot = None,
     root: Root = Path("runs"),
@@ -74,9 +78,13 @@ def bench_methods(
     from pareto.bench.methods.bench import METHODS
     from pareto.bench.methods.bench import bench_methods as run_bench
     from pareto.bench.methods.report import methods_picture, methods_table
+    from pareto.engines.choose import opened
+    from pareto.recipe_file import read_recipe
 
     chosen = METHODS if methods is None else tuple(_names(methods))
-    result = run_bench(recipe, chosen, numbers, root, say)
+    wanted = engine_asked(read_recipe(recipe).engine, engine, workers, address, None)
+    with opened(wanted, say) as carrying:
+        result = run_bench(recipe, chosen, numbers, root, say, carrying)
     _told(result, out, as_json, methods_table, plot, methods_picture)
 
 
@@ -234,28 +242,39 @@ def bench_explorer(
 
 @bench_app.command("scale")
 def bench_scale(
+    parts: Annotated[str, typer.Option("--parts", metavar="NAME,…", help="What is measured.")] = (
+        "simulation,faults,recovery"
+    ),
     storage: Annotated[
-        str | None, typer.Option("--storage", metavar="URL", help="A PostgreSQL database whose speed is measured too.")
+        str | None,
+        typer.Option(
+            "--storage", metavar="URL", help="A PostgreSQL database whose speed is measured; default: a new one."
+        ),
     ] = None,
     minutes: Annotated[float, typer.Option("--minutes", min=0.01, help="Median duration of a trial.")] = 3.0,
     sigma: Annotated[float, typer.Option("--sigma", min=0, help="Of its logarithm; 0: all take as long.")] = 0.5,
-    seed: Annotated[int, typer.Option("--seed", min=0)] = 0,
-    quick: Annotated[bool, typer.Option("--quick", help="Only show that everything runs.")] = False,
+    schedules: Annotated[int, typer.Option("--schedules", min=1, help="Of random faults.")] = 50,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="The first; of simulations and of schedules.")] = 0,
+    quick: Annotated[bool, typer.Option("--quick", help="Only show that simulations run.")] = False,
     out: Out = None,
     plot: Plot = None,
     as_json: Json = False,
 ) -> None:
-    """A sweep on 8 to 4,096 simulated workers: what stands idle, what a barrier costs, where the storage ends."""
+    """Sweeps on 8 to 4,096 simulated workers, and real ones whose workers, nodes, drivers and database are killed."""
     writable(out, ".json", "--out")
     writable(plot, ".png", "--plot")
-    from pareto.bench.scale.bench import FULL, QUICK
+    if plot and "simulation" not in _names(parts):
+        raise ParetoError("--plot: draws the part `simulation`")
+    quiet()
     from pareto.bench.scale.bench import bench_scale as run_bench
     from pareto.bench.scale.cluster import Trials
     from pareto.bench.scale.picture import scale_picture
-    from pareto.tables import rows_table
+    from pareto.bench.scale.simulation import FULL, QUICK
+    from pareto.tables import scale_tables
 
-    result = run_bench(storage, Trials(60 * minutes, sigma), seed, say, QUICK if quick else FULL)
-    _told(result, out, as_json, rows_table, plot, scale_picture)
+    sizes = QUICK if quick else FULL
+    result = run_bench(_names(parts), storage, Trials(60 * minutes, sigma), seed, schedules, say, sizes)
+    _told(result, out, as_json, scale_tables, plot, scale_picture)
 
 
 def _names(said: str) -> list[str]:

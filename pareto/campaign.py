@@ -6,7 +6,7 @@ What it asks them for comes back as artefacts, from which points, front and norm
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Self
 
@@ -19,11 +19,12 @@ from pareto.errors import ParetoError
 from pareto.front.frame import Frame
 from pareto.frontier import Frontier, frontier, per_prompt, point_of, read_frame, select
 from pareto.preferences.annotation.review import Flagged, ReviewQueue
-from pareto.records import Kind, Point, Split
+from pareto.records import Kind, Point, Rollout, Split
 from pareto.store.exchange import Exchange
 from pareto.store.files import folder_ok, write_json
 from pareto.store.points import load_points, save_point
 from pareto.store.run import Run
+from pareto.store.tables import read_rollouts
 from pareto.watch import Clock, Watcher
 
 SHOP = "pareto.workshop"
@@ -155,8 +156,7 @@ class Campaign:
         Raises:
             ParetoError: one of them cannot be measured.
         """
-        size = -(-len(policies) // max(1, self.engine.capacity())) if together else 1
-        groups = [policies[i : i + size] for i in range(0, len(policies), size)]
+        groups = self._shared_out(policies) if together else [[policy] for policy in policies]
         works = [self.tables([p.coefficients for p in group], split, _label(group)) for group in groups]
         told = self.dispatch.all(works, advance)
         scores = [key for found in told for key in found["scores"]]
@@ -164,14 +164,54 @@ class Campaign:
 
     def tables(self, soups: Sequence[Mapping[str, float]], split: Split, label: str) -> Work:
         """The work of measuring soups, adapter's name → λ."""
+        return self._of_soups("tables", soups, {"split": split}, f"measure {label}")
+
+    def answers(
+        self,
+        policies: Sequence[Policy],
+        prompts: Sequence[str],
+        samples: int,
+        stream: str,
+        advance: Callable[[int], None] = lambda done: None,
+    ) -> list[Rollout]:
+        """Have policies answer training prompts.
+
+        Args:
+            policies: of adapters that have joined.
+            prompts: ids.
+            samples: of each prompt by each policy.
+            stream: names the random numbers, which all policies share.
+            advance: called with how many pieces of work are done.
+
+        Returns:
+            The first policy's completions first; the origin of each is the policy's name.
+
+        Raises:
+            ParetoError: one of them cannot answer.
+        """
+        groups = self._shared_out(policies)
+        body = {"prompts": list(prompts), "samples": samples, "stream": stream}
+        works = [
+            self._of_soups("answers", [p.coefficients for p in group], body, f"ask {_label(group)}") for group in groups
+        ]
+        told = self.dispatch.all(works, advance)
+        return [
+            replace(rollout, origin=group[int(rollout.origin)].name)
+            for group, found in zip(groups, told, strict=True)
+            for rollout in read_rollouts(self.run.path / found["rollouts"])
+        ]
+
+    def _of_soups(self, task: str, soups: Sequence[Mapping[str, float]], body: Mapping[str, Any], label: str) -> Work:
         by_key = [{self.keys[name]: round(value, 12) for name, value in soup.items()} for soup in soups]
         used = sorted({key for soup in by_key for key in soup})
         return self.work(
-            "tables",
-            {**self._base, "soups": by_key, "split": split},
-            f"measure {label}",
-            needs=[f"adapters/{key}" for key in used],
+            task, {**self._base, "soups": by_key, **body}, label, needs=[f"adapters/{key}" for key in used]
         )
+
+    def _shared_out(self, policies: Sequence[Policy]) -> list[Sequence[Policy]]:
+        """As many groups as there are free slots; what one worker does together takes less than one by one."""
+        size = max(1, -(-len(policies) // max(1, self.engine.capacity())))
+        return [policies[i : i + size] for i in range(0, len(policies), size)]
 
     def keep(self, policy: Policy, split: Split, scores: str) -> Point:
         """Save the point of a policy that was measured."""
@@ -258,6 +298,14 @@ class Campaign:
     def _pool_files(self) -> list[str]:
         pool = self.ground["pool"]
         return [f"rollouts/{pool}/{i:04d}.parquet" for i in range(self.ground["shards"])]
+
+
+def release(engine: Engine | None) -> None:
+    """Let go of the live model, where this process did the work."""
+    if engine is None or isinstance(engine, Inline):
+        from pareto.workshop import release
+
+        release()
 
 
 def _label(group: Sequence[Policy]) -> str:

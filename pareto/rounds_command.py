@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from pareto.engine_options import Address, Kind, Workers, engine_asked
 from pareto.errors import ParetoError
 from pareto.terminal import Json, Root, print_json, quiet, say, watching
 from pareto.words import Choosing
@@ -49,6 +50,9 @@ def rounds(
         str | None,
         typer.Option("--storage", metavar="URL", help="postgresql://… for the studies; default: SQLite in the runs."),
     ] = None,
+    engine: Kind = None,
+    workers: Workers = None,
+    address: Address = None,
     root: Root = Path("runs"),
     as_json: Json = False,
 ) -> None:
@@ -61,15 +65,19 @@ def rounds(
         {"annotator": annotator, "budget": budget, "choose": choose, "noise": noise},
     )
     given = [feedback_of(parsed, said) for said in feedback or ()]
+    wanted = engine_asked(parsed.engine, engine, workers, address, None)
+    if wanted.share:
+        raise ParetoError(f"{recipe}: engine.share: rounds need a folder of runs that all workers see; leave it out")
     quiet()
     # The rounds keep what they take in; no other copy of what people asked stays behind.
     with TemporaryDirectory(prefix="pareto-traffic-") as folder:
         for said in traffic or ():
             given += traffic_of(parsed, said, root, Path(folder))
+        from pareto.engines.choose import opened
         from pareto.rounds.loop import run_rounds
 
-        with watching(parsed.names, as_json) as watch:
-            result = run_rounds(parsed, root, storage, watch, given)
+        with watching(parsed.names, as_json) as watch, opened(wanted, watch.note) as carrying:
+            result = run_rounds(parsed, root, storage, watch, given, carrying)
     if as_json:
         print_json(result)
     else:

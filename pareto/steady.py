@@ -79,7 +79,7 @@ class Desk(Protocol):
 
 
 class Ledger(Protocol):
-    """Reads and writes a study; raises where somebody else leads it now."""
+    """Reads and writes a study, as ``StudyStore`` does; raises where somebody else leads it now."""
 
     def ask(self, propose: Callable[[], Trial | None], mine: Collection[int]) -> Trial | FrozenTrial | None:
         """A running trial that is none of ``mine``, else what is proposed; ``None`` when there is nothing now."""

@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import resource
 import sys
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from optuna.trial import FrozenTrial, Trial, TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 from pareto import drivers
-from pareto.campaign import Campaign, Policy
+from pareto.campaign import Campaign, Policy, release
 from pareto.choice.constraints import violations
 from pareto.config import Recipe
 from pareto.drivers.trials import point_id
@@ -28,7 +27,7 @@ from pareto.front.frame import Frame
 from pareto.front.indicators import hypervolume
 from pareto.records import Point
 from pareto.soups.weights import soup_of, unexplored
-from pareto.steady import Answer, Steady, Verdict
+from pareto.steady import Steady, Verdict
 from pareto.store.files import discard, sweep_leftovers, write_json
 from pareto.store.full_disk import full_disk_told
 from pareto.store.points import load_points
@@ -70,7 +69,7 @@ def sweep(
         run = Run.create(root, recipe, storage)
         sweep_leftovers(run.path)
         try:
-            with StudyStore(run, storage, recipe.names) as store, store.leading():
+            with _opened(run, storage, new, watch) as store, store.leading():
                 work = _Sweep(Campaign(run, watch, engine, share), store, inherited or {})
                 work.prepare()
                 work.trials()
@@ -81,10 +80,7 @@ def sweep(
                 discard(run.path)
             raise
         finally:
-            if engine is None:
-                from pareto.workshop import release
-
-                release()
+            release(engine)
         return {
             "run": run.name,
             "trials": len(work.complete()),
@@ -93,24 +89,13 @@ def sweep(
         }
 
 
-@dataclass(frozen=True)
-class _Ledger:
-    """The study, whose database may be away for a while."""
+def _opened(run: Run, storage: str | None, new: bool, watch: Watcher) -> StudyStore:
+    """Of a new sweep the address may be wrong; of one that goes on the database may be away."""
 
-    store: StudyStore
-    note: Callable[[str], None]
+    def opened() -> StudyStore:
+        return StudyStore(run, storage, run.recipe.names, watch.note)
 
-    def ask(self, propose: Callable[[], Trial | None], mine: Collection[int]) -> Trial | FrozenTrial | None:
-        """See ``Ledger.ask``."""
-        return self.store.ask(propose, mine, self.note)
-
-    def tell(self, number: int, write: Callable[[], None]) -> None:
-        """See ``Ledger.tell``."""
-        self.store.tell(number, write, self.note)
-
-    def read(self, look: Callable[[], Answer]) -> Answer:
-        """See ``Ledger.read``."""
-        return retrying(look, self.note)
+    return opened() if new else retrying(opened, watch.note)
 
 
 class _Sweep:
@@ -128,7 +113,7 @@ class _Sweep:
     def prepare(self) -> None:
         """Have the pool and its scores made and the base measured, and fix the normalisation."""
         # Before anything takes long: this tells the recipe's mistakes that only the libraries know.
-        self.driver = drivers.make(self.recipe, self.store.study)
+        self.driver = self.store.read(lambda: drivers.make(self.recipe, self.store.study))
         signs = self.campaign.ground["signs"]
         minimised = [name for name, sign in zip(self.recipe.names, signs, strict=True) if sign < 0]
         for level in self.recipe.priorities:
@@ -151,7 +136,7 @@ class _Sweep:
         """Ask, train, measure, tell, until the driver has no more to propose."""
         with self.clock.phase("train and measure weight settings", self.recipe.driver.trials) as advance:
             self._advance = advance
-            Steady(self.store.study, self.driver, self, _Ledger(self.store, self.watch.note)).run()
+            Steady(self.store.study, self.driver, self, self.store).run()
 
     def work(self, trial: FrozenTrial) -> Work | None:
         """See ``Desk.work``."""
@@ -235,7 +220,7 @@ class _Sweep:
         wanted = [*self._experts().values()]
         works = [self.campaign.tables([{}], "test", "base")]
         works += [self.campaign.tables([{name: 1.0}], "test", name) for name in wanted]
-        if self.driver.finished():
+        if self.store.read(self.driver.finished):
             works += [self.campaign.tables([p.coefficients], "validation", p.name) for p in self._soups()]
         return works
 
@@ -244,7 +229,7 @@ class _Sweep:
         return self._asked(TrialState.COMPLETE)
 
     def _asked(self, *states: TrialState) -> list[FrozenTrial]:
-        return self.store.study.get_trials(deepcopy=False, states=states)
+        return self.store.read(lambda: self.store.study.get_trials(deepcopy=False, states=states))
 
     def _experts(self) -> dict[str, str]:
         """Objective → its expert's name."""

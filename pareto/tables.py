@@ -99,14 +99,22 @@ def soup_table(result: dict[str, Any]) -> str:
 
 def rows_table(result: dict[str, Any]) -> str:
     """A benchmark whose rows have the same columns, then its figures."""
-    names = list(result["rows"][0])
-    lines = _aligned([names, *([_cell(row[n]) for n in names] for row in result["rows"])])
-    return "\n".join([*lines, "", figures_table(result)])
+    return "\n".join([*_rows(result["rows"]), "", figures_table(result)])
+
+
+def scale_tables(result: dict[str, Any]) -> str:
+    """``pareto bench scale`` as text: a block for each part, then the figures."""
+    parts = [part for part in ("rows", "workers", "schedules", "recoveries") if part in result]
+    return "\n".join([*(line for part in parts for line in [*_rows(result[part]), ""]), figures_table(result)])
 
 
 def figures_table(result: dict[str, Any]) -> str:
     """A benchmark's figures alone."""
     return "\n".join(f"{name:34} {value:.4g}" for name, value in result["figures"].items())
+
+
+def _rows(rows: list[dict[str, Any]]) -> list[str]:
+    return _aligned([list(rows[0]), *([_cell(value) for value in row.values()] for row in rows)])
 
 
 def _aligned(table: list[list[str]]) -> list[str]:
@@ -121,4 +129,6 @@ def _aligned(table: list[list[str]]) -> list[str]:
 def _cell(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value)) or "-"
     return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
@@ -201,15 +200,3 @@ def load_base(recipe: Recipe) -> tuple[Base, list[Prompt]]:
     for p in prompts:
         context_check(base, base.prompt_ids(p.text), length, most, f"prompt {p.id} of {p.source}")
     return base, prompts
-
-
-def adder(advance: Callable[[int], None], start: int = 0) -> Callable[[int], None]:
-    """Turn steps into a running total."""
-    total = start
-
-    def add(step: int) -> None:
-        nonlocal total
-        total += step
-        advance(total)
-
-    return add

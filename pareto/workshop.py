@@ -9,20 +9,22 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import wraps
 from pathlib import Path
 from typing import Any
 
+from pareto.config import Evaluation
 from pareto.engines.watched import SHARE
 from pareto.engines.work import Progress, Work
 from pareto.errors import ParetoError
 from pareto.front.frame import Frame
+from pareto.measure import requests, rollouts
 from pareto.rollouts.pool import make_shard, shard_size
 from pareto.store.exchange import Exchange
 from pareto.store.results import save_result
 from pareto.store.run import Run
-from pareto.store.tables import write_prompts
+from pareto.store.tables import write_prompts, write_rollouts
 from pareto.training.checkpoint import Checkpoint
 from pareto.training.sft import fine_tune
 from pareto.training.train import Job, train
@@ -198,6 +200,47 @@ def tables(bench: Workbench, body: Mapping[str, Any], place: Mapping[str, Any], 
     return Made({"scores": keys, "seconds": {"measure": time.monotonic() - began}}, files)
 
 
+@_task
+def answers(bench: Workbench, body: Mapping[str, Any], place: Mapping[str, Any], progress: Progress) -> Made:
+    """Have soups, adapter's key → λ, answer training prompts, all with the same random numbers.
+
+    Args:
+        bench: of the run.
+        body: ``soups``; ``prompts``, ids; ``samples`` of each; ``stream`` of random numbers.
+        place: see ``Work``.
+        progress: told of completions.
+
+    Returns:
+        ``rollouts``, the table's name, in which the origin is the soup's number.
+    """
+    soups = body["soups"]
+    for key in {key for soup in soups for key in soup}:
+        bench.join(key, key)
+    by_id = {p.id: p for p in bench.prompts["train"]}
+    sampled = Evaluation(samples_per_prompt=body["samples"])
+    asked = requests(
+        bench.base,
+        bench.recipe.model_copy(update={"evaluation": sampled}),
+        [by_id[i] for i in body["prompts"]],
+        body["stream"],
+    )
+    drawn = bench.bank.draw(
+        [request for _ in soups for _, _, request in asked],
+        [soup for soup in soups for _ in asked],
+        bench.recipe.sampling,
+        progress=_counted(progress, len(soups) * len(asked)),
+    )
+    bench.bank.merge({})
+    found = [
+        replace(rollout, origin=str(i))
+        for i in range(len(soups))
+        for rollout in rollouts(bench.base, asked, drawn[i * len(asked) : (i + 1) * len(asked)])
+    ]
+    name = f"rollouts/{Work(f'{__name__}:answers', body).key}.parquet"
+    write_rollouts(bench.run.path / name, found)
+    return Made({"rollouts": name}, [name])
+
+
 def _bench(run: Path) -> Workbench:
     """The live model of a run, loaded anew only where another run was carried last."""
     if _KEPT.run != run or _KEPT.bench is None:
@@ -219,14 +262,19 @@ def _fetch_checkpoint(exchange: Exchange, key: str, steps: int) -> None:
 
 
 def _measured(bench: Workbench, soups: list[dict[str, float]], split: Any, progress: Progress) -> list[str]:
-    total, done = bench.rows(split) * len(soups), 0
+    return bench.meter.tables(soups, split, _counted(progress, bench.rows(split) * len(soups)))
 
-    def more(rows: int) -> None:
+
+def _counted(progress: Progress, total: int) -> Callable[[int], None]:
+    """Progress of who tells how many more are done."""
+    done = 0
+
+    def more(count: int) -> None:
         nonlocal done
-        done += rows
+        done += count
         progress(done, total)
 
-    return bench.meter.tables(soups, split, more)
+    return more
 
 
 def _part(progress: Progress, first: int, last: int) -> Progress:

@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import gc
 import os
-import shutil
-import socket
-import subprocess
-import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,37 +29,10 @@ def postgres_url() -> Iterator[str]:
 
     Over TCP a role named ``locked`` must give its password (``scram-sha-256``); all others are trusted.
     """
-    binaries = _postgres_binaries()
-    # Not pytest's own temporary folder: the server refuses to run as root, and only root may read that one.
-    home = Path(tempfile.mkdtemp(prefix="pg-"))
-    owner = {"user": "postgres", "group": "postgres", "extra_groups": []} if os.geteuid() == 0 else {}
-    if owner:
-        shutil.chown(home, "postgres", "postgres")
-    data, log = home / "data", home / "log"
+    from pareto.bench.scale.faults.database import Server
 
-    def call(program: str, *arguments: str) -> None:
-        done = subprocess.run(
-            [binaries / program, *arguments], cwd=home, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **owner
-        )
-        if done.returncode:
-            told = done.stdout.decode() + (log.read_text() if log.exists() else "")
-            pytest.fail(f"{program} failed:\n{told}", pytrace=False)
-
-    call("initdb", "-D", str(data), "-U", "postgres", "--auth=trust", "--no-sync", "-E", "UTF8", "--locale=C")
-    access = data / "pg_hba.conf"
-    access.write_text("host all locked 127.0.0.1/32 scram-sha-256\n" + access.read_text())
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        port = s.getsockname()[1]
-    quick = "-c fsync=off -c full_page_writes=off -c synchronous_commit=off"
-    start = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={home} {quick}"
-    try:
-        call("pg_ctl", "-D", str(data), "-l", str(log), "-o", start, "-w", "start")
-        yield f"postgresql://postgres@127.0.0.1:{port}/postgres"
-    finally:
-        if (data / "postmaster.pid").exists():
-            call("pg_ctl", "-D", str(data), "-m", "immediate", "-w", "stop")
-        shutil.rmtree(home)
+    with Server("fsync=off", "full_page_writes=off", "synchronous_commit=off") as server:
+        yield server.url
 
 
 @pytest.fixture
@@ -75,16 +44,6 @@ def postgres_database(postgres_url: str) -> str:
     with psycopg.connect(postgres_url, autocommit=True) as session:
         session.execute(f"create database {name}")
     return postgres_url.rpartition("/")[0] + f"/{name}"
-
-
-def _postgres_binaries() -> Path:
-    debian = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda p: int(p.parent.name))
-    on_path = shutil.which("pg_ctl")
-    found = [*debian, *([Path(on_path).resolve().parent] if on_path else [])]
-    for folder in reversed(found):
-        if (folder / "initdb").exists():
-            return folder
-    pytest.fail("these tests need a PostgreSQL server: apt-get install postgresql", pytrace=False)
 
 
 @pytest.fixture(scope="session")

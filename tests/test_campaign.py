@@ -15,6 +15,7 @@ from pareto.errors import ParetoError
 from pareto.store.points import load_points
 from pareto.store.results import read_result
 from pareto.store.run import Run
+from pareto.store.tables import read_prompts
 from pareto.watch import Silent
 
 
@@ -82,6 +83,27 @@ def test_soups_that_are_measured_together_are_shared_out_among_the_slots(run: Ru
     assert len({p.scores for p in found}) == 3
     shared = sorted(len(work.body["soups"]) for work in engine.given)
     assert shared == {1: [3], 2: [1, 2], 5: [1, 1, 1]}[slots]
+
+
+@pytest.mark.parametrize("slots", [1, 2])
+def test_policies_answer_training_prompts_with_the_same_random_numbers_however_they_are_shared_out(
+    run: Run, slots: int
+) -> None:
+    engine = Counting(slots)
+    campaign = Campaign.open(run, Silent(), engine)
+    expert = min(campaign.keys)
+    policies = [Policy("a", "expert", None, {expert: 1.0}), Policy("b", "soup", None, {expert: 0.5})]
+    train = [p for p in read_prompts(run.path / "prompts.parquet") if p.split == "train"][:3]
+    found = campaign.answers(policies, [p.id for p in train], 2, "asked")
+    assert [r.origin for r in found] == ["a"] * 6 + ["b"] * 6
+    assert [r.prompt_id for r in found[:6]] == [p.id for p in train for _ in range(2)]
+    assert len(engine.given) == slots
+    assert campaign.answers(policies, [p.id for p in train], 2, "asked") == found
+    assert len(engine.given) == slots
+    alone = campaign.answers(policies[1:], [p.id for p in train], 2, "asked")
+    assert [r.text for r in alone] == [r.text for r in found[6:]]
+    other = campaign.answers(policies[1:], [p.id for p in train], 2, "other")
+    assert [r.text for r in other] != [r.text for r in alone]
 
 
 def test_what_a_worker_tells_is_kept_with_what_it_made(run: Run) -> None:

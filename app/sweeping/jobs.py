@@ -67,8 +67,7 @@ class Job:
         try:
             found = psutil.Process(self.pid)
             # To a hundredth: the system counts in ticks, and psutil adds them to the time of the boot.
-            same = abs(found.create_time() - self.born) < 0.05
-            return found if same and found.status() != psutil.STATUS_ZOMBIE else None
+            return found if abs(found.create_time() - self.born) < 0.05 and _runs(found) else None
         except psutil.NoSuchProcess:
             return None
 
@@ -159,6 +158,13 @@ def jobs(root: Path) -> list[Job]:
     return sorted((job for job in found if job is not None), key=lambda job: -job.born)
 
 
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:  # it ended between the two questions
+        return False
+
+
 def _stop(process: psutil.Process) -> None:
     # The whole session, as a terminal does: a sweep may have processes of its own.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
@@ -171,6 +177,6 @@ def _stop(process: psutil.Process) -> None:
             child = _CHILDREN.get(process.pid)
             if child is not None:
                 child.poll()
-            if not process.is_running() or process.status() == psutil.STATUS_ZOMBIE:
+            if not _runs(process):
                 return
             time.sleep(0.1)

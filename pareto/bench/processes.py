@@ -24,11 +24,9 @@ def started(*words: str, end: signal.Signals, patience: float) -> Iterator[tuple
     Yields:
         The process, and the file that holds what it says.
     """
-    paths = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in paths if p)}
     with TemporaryDirectory() as folder, (Path(folder) / "log").open("w+") as log:
         command = [sys.executable, "-m", "pareto.cli", *words]
-        process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
+        process = subprocess.Popen(command, stdout=log, stderr=log, env=with_this_source())
         try:
             yield process, Path(log.name)
         finally:
@@ -38,3 +36,9 @@ def started(*words: str, end: signal.Signals, patience: float) -> Iterator[tuple
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+
+def with_this_source() -> dict[str, str]:
+    """An environment in which Python finds this very source first."""
+    paths = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in paths if p)}

@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pareto.campaign import Campaign, release
 from pareto.config import Recipe
 from pareto.errors import ParetoError
 from pareto.objectives.ensemble.ensemble import Ensemble
@@ -21,7 +22,7 @@ from pareto.rounds.gold import Gold, gold_rewards
 from pareto.rounds.labelling import annotator, check_labels, questions, refit
 from pareto.rounds.record import make_record
 from pareto.rounds.report import write_report
-from pareto.rounds.rollouts import POLICY, fresh_count, keep, of_base, of_policies
+from pareto.rounds.rollouts import POLICY, keep, of_base, of_policies
 from pareto.rounds.store import SUFFIX, Rounds
 from pareto.rounds.sweeping import sweep_round
 from pareto.store.files import discard, sweep_leftovers, write_json
@@ -29,9 +30,10 @@ from pareto.store.full_disk import full_disk_told
 from pareto.store.leases import FileLeases
 from pareto.store.tables import read_rollouts, table_ok
 from pareto.watch import Clock, Watcher
-from pareto.workbench import Workbench, adder, load_base, teach
+from pareto.workbench import load_base, teach
 
 if TYPE_CHECKING:
+    from pareto.engines.engine import Engine
     from pareto.models import Base
 
 UNANSWERED = 0.1
@@ -44,6 +46,7 @@ def run_rounds(
     storage: str | None,
     watch: Watcher,
     feedback: Sequence[tuple[str, Path]] = (),
+    engine: Engine | None = None,
 ) -> dict[str, Any]:
     """Carry a series of rounds to its end, or go on with one.
 
@@ -53,6 +56,7 @@ def run_rounds(
         storage: address of a PostgreSQL database for the sweeps' studies; ``None``: SQLite.
         watch: told of phases and progress.
         feedback: (objective, labelled file) that join the labels of the round under way; each comparison counts once.
+        engine: carries the sweeps' work and the new policies' answers; default: this process.
 
     Returns:
         ``name``, ``rounds`` (the records), and ``waiting``: how many questions people are to answer before it goes on.
@@ -74,7 +78,7 @@ def run_rounds(
         try:
             sweep_leftovers(rounds.path)
             while not waiting and (number := next_round(rounds)) is not None:
-                waiting = _Round(gold, number, storage, watch, feedback).carry()
+                waiting = _Round(gold, number, storage, watch, feedback, engine).carry()
         except ParetoError:
             if new and not any((rounds.path / kept).exists() for kept in ("rollouts", "labels")):
                 discard(rounds.path)
@@ -98,10 +102,16 @@ class _Round:
     """One round under way."""
 
     def __init__(
-        self, gold: Gold, number: int, storage: str | None, watch: Watcher, feedback: Sequence[tuple[str, Path]]
+        self,
+        gold: Gold,
+        number: int,
+        storage: str | None,
+        watch: Watcher,
+        feedback: Sequence[tuple[str, Path]],
+        engine: Engine | None,
     ) -> None:
         self.gold, self.rounds, self.number = gold, gold.rounds, number
-        self.storage, self.watch, self.feedback = storage, watch, feedback
+        self.storage, self.watch, self.feedback, self.engine = storage, watch, feedback, engine
         self.recipe = self.rounds.recipe
         self.clock = Clock(watch, self.rounds.log)
         self.started = _now()
@@ -114,7 +124,7 @@ class _Round:
             return waiting
         ensembles = self.refit()
         with self._phase("sweep"):
-            sweep_round(self.rounds, self.number, self.storage, self.watch)
+            sweep_round(self.rounds, self.number, self.storage, self.watch, self.engine)
         fresh = self.try_out()
         with self._phase("look for disagreement", len(ensembles)) as advance:
             doubtful = doubts(self.gold, self.number, self.train, fresh, ensembles, advance)
@@ -136,7 +146,7 @@ class _Round:
                 with self._phase("roll out", len(self.train)) as advance:
                     keep(self.rounds, 1, of_base(self.rounds, base, self.train, 1, lambda done, _: advance(done)))
             else:
-                _Round(self.gold, self.number - 1, self.storage, self.watch, ()).try_out()
+                _Round(self.gold, self.number - 1, self.storage, self.watch, (), self.engine).try_out()
         return read_rollouts(path)
 
     def label(self, found: Sequence[Rollout]) -> int:
@@ -185,10 +195,11 @@ class _Round:
         """What the new policies say to training prompts: looked at for disagreement now, labelled in the next round."""
         path = self.rounds.rollouts(self.number + 1)
         if not table_ok(path):
-            bench = Workbench.open(self.rounds.run(self.number), self.watch)
-            with self._phase("roll out the new front", fresh_count(bench, self.rounds)) as advance:
-                found = of_policies(bench, self.rounds, self.number + 1, adder(advance))
-            base = of_base(self.rounds, bench.base, bench.prompts["train"], self.number + 1)
+            campaign = Campaign.open(self.rounds.run(self.number), self.watch, self.engine)
+            with self._phase("roll out the new front", campaign.engine.capacity()) as advance:
+                found = of_policies(campaign, self.rounds, self.number + 1, self.train, advance)
+            release(self.engine)
+            base = of_base(self.rounds, self.base, self.train, self.number + 1)
             keep(self.rounds, self.number + 1, [*base, *found])
         return [r for r in read_rollouts(path) if r.origin.startswith(POLICY)]
 

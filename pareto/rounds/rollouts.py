@@ -9,9 +9,9 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from pareto.config import Evaluation, Recipe
+from pareto.campaign import Campaign, Policy
+from pareto.config import Recipe
 from pareto.frontier import read_frame, select
-from pareto.measure import requests, rollouts
 from pareto.models import Base
 from pareto.records import Point, Prompt, Rollout
 from pareto.rollouts.pool import make_pool
@@ -20,7 +20,6 @@ from pareto.store.files import write_bytes
 from pareto.store.points import load_points
 from pareto.store.run import Run
 from pareto.store.tables import table_ok, write_rollouts
-from pareto.workbench import Workbench
 
 POLICY = "policy:"
 """Before the id of the point, in the origin of what a policy wrote."""
@@ -50,38 +49,26 @@ def of_base(
     return [r for r in pool if r.prompt_id in wanted]
 
 
-def of_policies(bench: Workbench, rounds: Rounds, number: int, progress: Callable[[int], None]) -> list[Rollout]:
+def of_policies(
+    campaign: Campaign, rounds: Rounds, number: int, train: Sequence[Prompt], advance: Callable[[int], None]
+) -> list[Rollout]:
     """Completions of a round's prompts by policies of the last round's front, ``SAMPLES`` of each.
 
     Args:
-        bench: of the last round's run.
+        campaign: of the last round's run.
         rounds: says how many policies.
         number: of the round that is to use them.
-        progress: called with the number of completions finished since the last call.
+        train: the training prompts.
+        advance: called with how many pieces of work are done.
 
     Returns:
         Their origin is ``policy:<point id>``; ``logp`` is the policy's own.
     """
-    prompts = of_round(rounds.recipe, bench.prompts["train"], number)
-    recipe = rounds.recipe.model_copy(update={"evaluation": Evaluation(samples_per_prompt=SAMPLES)})
-    asked = requests(bench.base, recipe, prompts, f"round-{number}")
-    policies = spread_over(bench.run, rounds.recipe.rounds.policies)
-    coefficients = [p.coefficients for p in policies for _ in asked]
-    drawn = bench.bank.draw(
-        [r for _ in policies for _, _, r in asked], coefficients, recipe.sampling, progress=progress
-    )
-    bench.bank.merge({})
-    return [
-        replace(rollout, origin=f"{POLICY}{policy.id}")
-        for i, policy in enumerate(policies)
-        for rollout in rollouts(bench.base, asked, drawn[i * len(asked) : (i + 1) * len(asked)])
-    ]
-
-
-def fresh_count(bench: Workbench, rounds: Rounds) -> int:
-    """How many completions ``of_policies`` draws."""
-    wanted = rounds.recipe.rounds
-    return len(spread_over(bench.run, wanted.policies)) * min(wanted.prompts, len(bench.prompts["train"])) * SAMPLES
+    prompts = [p.id for p in of_round(rounds.recipe, train, number)]
+    points = spread_over(campaign.run, rounds.recipe.rounds.policies)
+    policies = [Policy(p.id, p.kind, p.weights, p.coefficients) for p in points]
+    found = campaign.answers(policies, prompts, SAMPLES, f"round-{number}", advance)
+    return [replace(rollout, origin=f"{POLICY}{rollout.origin}") for rollout in found]
 
 
 def keep(rounds: Rounds, number: int, found: Sequence[Rollout]) -> None:

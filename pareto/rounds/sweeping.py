@@ -6,6 +6,7 @@ import shutil
 from typing import Any
 
 from pareto.config import Recipe
+from pareto.engines.engine import Engine
 from pareto.objectives.catalogue import CATALOGUE
 from pareto.rounds.rollouts import lend_pool
 from pareto.rounds.store import Rounds
@@ -39,13 +40,15 @@ def round_recipe(rounds: Rounds, number: int) -> Recipe:
     return Recipe.model_validate(tree)
 
 
-def sweep_round(rounds: Rounds, number: int, storage: str | None, watch: Watcher) -> dict[str, Any]:
+def sweep_round(
+    rounds: Rounds, number: int, storage: str | None, watch: Watcher, engine: Engine | None = None
+) -> dict[str, Any]:
     """Run a round's sweep to its end, or go on with it; see ``sweep``."""
     recipe = round_recipe(rounds, number)
     run = Run.create(rounds.path.parent, recipe, storage)
     lend_pool(rounds, run)
     inherited = hand_down(rounds, number, run) if rounds.recipe.rounds.start == "last" and number > 1 else {}
-    return sweep(recipe, rounds.path.parent, storage, watch, inherited=inherited)
+    return sweep(recipe, rounds.path.parent, storage, watch, engine=engine, inherited=inherited)
 
 
 def hand_down(rounds: Rounds, number: int, run: Run) -> dict[str, str]:

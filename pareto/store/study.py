@@ -21,7 +21,7 @@ from pareto.errors import ParetoError
 from pareto.store.address import driver_url, scrubbed, shown
 from pareto.store.driver_lease import TTL, DriverLease, Fenced
 from pareto.store.leases import FileLeases, PostgresLock
-from pareto.store.retrying import Interrupted, retrying
+from pareto.store.retrying import Answer, Interrupted, retrying
 from pareto.store.run import Run
 
 BUSY_SECONDS = 60
@@ -29,15 +29,21 @@ BUSY_SECONDS = 60
 
 
 class StudyStore:
-    """The study of a run, in SQLite in its folder or in PostgreSQL, with the leases on its trials.
+    """The study of a run, in SQLite in its folder or in PostgreSQL, and the lead of it.
 
-    A context manager; on leaving, the leases are given back.
+    Its methods wait out an outage of the database. A context manager; on leaving, the lead is given back.
     """
 
     study: optuna.Study
     """One maximised direction per objective, named metrics."""
 
-    def __init__(self, run: Run, storage_url: str | None, names: tuple[str, ...]):
+    def __init__(
+        self,
+        run: Run,
+        storage_url: str | None,
+        names: tuple[str, ...],
+        say: Callable[[str], object] = lambda line: None,
+    ):
         """Open the study that is named after the run, or make it.
 
         Args:
@@ -45,13 +51,15 @@ class StudyStore:
             storage_url: address of a PostgreSQL database; ``None`` for where the run keeps its study (then without a
                 password: ``PGPASSWORD`` and ``~/.pgpass`` work).
             names: the objectives, shape (m,).
+            say: told in one line that the database does not answer, and that it does again.
 
         Raises:
-            ParetoError: when the storage cannot be reached or read, or holds another recipe's study of that name.
+            ParetoError: when the storage cannot be reached or read, or holds another recipe's study of that name; safe
+                to repeat.
         """
         self._url = url = storage_url or run.storage
         self._where = f"storage {shown(url)}" if url else str(run.path / "study.db")
-        self._leaving = ExitStack()
+        self._leaving, self._say = ExitStack(), say
         # The tables are shared by all studies of a database.
         making = PostgresLock(url, "tables") if url else FileLeases(run.path)
         try:
@@ -81,11 +89,15 @@ class StudyStore:
 
         Raises:
             Fenced: another driver leads.
-            ParetoError: when the storage cannot be reached or written; safe to repeat.
+            ParetoError: when the storage cannot be reached or written.
         """
         lease = DriverLease(self._storage.engine, self.study.study_name)
-        with self._usable():
-            lease.take(ttl)
+
+        def take() -> None:
+            with self._usable():
+                lease.take(ttl)
+
+        self.read(take)
         self._leaving.callback(lease.release)
         lease.guard()
         return lease
@@ -109,15 +121,12 @@ class StudyStore:
             over.set()
             thread.join()
 
-    def ask(
-        self, propose: Callable[[], Trial | None], mine: Collection[int], say: Callable[[str], object]
-    ) -> Trial | FrozenTrial | None:
-        """The next trial to work on, through outages of the database: a running one that nobody knows, or a new one.
+    def ask(self, propose: Callable[[], Trial | None], mine: Collection[int]) -> Trial | FrozenTrial | None:
+        """The next trial to work on: a running one that nobody knows, or a new one.
 
         Args:
             propose: puts a new trial into the study, RUNNING; ``None`` when there is none now.
             mine: numbers of the running trials that are worked on.
-            say: see ``retrying``.
         """
 
         def unknown() -> FrozenTrial | None:
@@ -125,15 +134,14 @@ class StudyStore:
             running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
             return next((t for t in running if t.number not in mine), None)
 
-        return retrying(lambda: unknown() or propose(), say)
+        return self.read(lambda: unknown() or propose())
 
-    def tell(self, number: int, write: Callable[[], None], say: Callable[[str], object]) -> None:
-        """Finish a running trial, through outages of the database.
+    def tell(self, number: int, write: Callable[[], None]) -> None:
+        """Finish a running trial.
 
         Args:
             number: the trial's.
             write: tells the study; when it is interrupted it is called again, unless the trial is finished.
-            say: see ``retrying``.
         """
 
         def finished() -> Literal[True] | None:
@@ -143,15 +151,19 @@ class StudyStore:
             write()
             return True
 
-        retrying(once, say, found=finished)
+        retrying(once, self._say, found=finished)
+
+    def read(self, look: Callable[[], Answer]) -> Answer:
+        """Look into the study."""
+        return retrying(look, self._say)
 
     def attr(self, name: str) -> Any:
         """A user attribute of the study (plain data); ``None`` when it is not set."""
-        return self.study.user_attrs.get(name)
+        return self.read(lambda: self.study.user_attrs.get(name))
 
     def set_attr(self, name: str, value: Any) -> None:
         """Set a user attribute of the study to plain data."""
-        self.study.set_user_attr(name, value)
+        self.read(lambda: self.study.set_user_attr(name, value))
 
     @contextmanager
     def _usable(self) -> Iterator[None]:

@@ -250,13 +250,15 @@ HOSTILE = (
 
 def test_hostile_text_is_shown_and_never_run(forge: Forge, serve: Serve, visit: Visit, tmp_path: Path) -> None:
     prompts = tmp_path / "prompts.jsonl"
-    prompts.write_text("".join(json.dumps({"prompt": f"{n} {HOSTILE} {n * 7919}"}) + "\n" for n in range(60)))
+    prompts.write_text("".join(json.dumps({"prompt": f"{n} {HOSTILE} {n * 7919}"}) + "\n" for n in range(24)))
     recipe = smoke_recipe(
         tmp_path,
         name="hostile",
         model={"system": HOSTILE},
         prompts={"sources": [{"file": str(prompts)}], "fractions": [0.4, 0.3, 0.3], "max_tokens": 400},
-        training={"steps": 2, "steps_from_soup": 1},
+        training={"steps": 2},
+        driver={"trials": 2},
+        soups={"count": 1},
     )
     made = forge.run("sweep", recipe, "--root", tmp_path / "runs")
     assert made.code == 0, made.err

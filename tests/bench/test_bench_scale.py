@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pareto import drivers
-from pareto.bench.scale.bench import QUICK, bench_scale
 from pareto.bench.scale.cluster import Simulated, Trials
 from pareto.bench.scale.picture import scale_picture
 from pareto.bench.scale.simulate import Plain, Sweep, simulate
+from pareto.bench.scale.simulation import QUICK, simulation
 from pareto.bench.scale.storage import Cost
 from pareto.bench.scale.surface import recipe, share, truth
 from pareto.engines.work import Work
@@ -117,9 +117,8 @@ def test_no_weights_dominate_others_and_all_of_them_are_the_front() -> None:
     assert share(list(das_dennis(3, 60))) == pytest.approx(1)
 
 
-def test_the_bench_says_what_it_found_and_draws_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pareto.bench.scale.bench.hardware", lambda: "this machine")
-    result = bench_scale(None, Trials(), 0, lambda line: None, QUICK)
+def test_the_simulation_says_what_it_found_and_draws_it(tmp_path: Path) -> None:
+    result = simulation(None, Trials(), 0, lambda line: None, QUICK)
     figures = result["figures"]
     assert figures["idle_before_tail"] < 0.05
     assert figures["steady_per_hour"] > 1.2

@@ -144,7 +144,9 @@ def test_killed_thrice_and_robbed_of_its_features_it_ends_as_if_nothing_had_been
     shutil.rmtree(folder / "features")
     kill_when(lambda: (folder / "rewards" / "digits" / "round-2.pairs.json").is_file())
     shutil.rmtree(folder / "features")
-    assert len(forge.run("rounds", recipe, "--root", root, "--json").json()["rounds"]) == 2
+    # Whoever carries the rest, it is the same.
+    last = forge.run("rounds", recipe, "--root", root, "--workers", "2", "--json")
+    assert len(last.json()["rounds"]) == 2
     ours, theirs = labels_of(root), labels_of(done)
     assert len({label[-1] for label in ours}) == len(ours)
     assert [x for x in ours if x[-3] == 1] == [x for x in theirs if x[-3] == 1]

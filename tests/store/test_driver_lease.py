@@ -145,7 +145,7 @@ def test_a_killed_driver_of_this_host_is_replaced_at_once(open_store, run, start
     began = time.monotonic()
     store.lead()  # also while nobody has waited for the dead one
     assert time.monotonic() - began < 5
-    adopted = store.ask(lambda: pytest.fail("a trial is running already"), (), str)
+    adopted = store.ask(lambda: pytest.fail("a trial is running already"), ())
     assert (adopted.number, adopted.state) == (0, TrialState.RUNNING)
 
 
@@ -213,7 +213,7 @@ STOPS = """
 trial = store.study.ask()
 os.kill(os.getpid(), signal.SIGSTOP)
 try:
-    store.tell(trial.number, lambda: store.study.tell(trial, [0.0, 0.0]), print)
+    store.tell(trial.number, lambda: store.study.tell(trial, [0.0, 0.0]))
 except Fenced:
     print("fenced", flush=True)
 """
@@ -244,7 +244,7 @@ except Interrupted:
     print("interrupted", flush=True)
 sa.event.remove(store._storage.engine, "commit", stop)
 try:
-    store.ask(store.study.ask, (), lambda line: None)
+    store.ask(store.study.ask, ())
 except Fenced:
     print("fenced", flush=True)
 """

@@ -13,8 +13,8 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 from optuna.trial import TrialState
-from postgres_server import Server
 
+from pareto.bench.scale.faults.database import Server
 from pareto.errors import ParetoError
 from pareto.store import retrying as module
 from pareto.store.driver_lease import DriverLease, Fenced
@@ -170,8 +170,8 @@ def served(server, tmp_path, recipe):
     return Run.create(tmp_path, recipe.model_copy(update={"name": f"trip-{uuid.uuid4()}"}), server.url)
 
 
-def open_store(run, names=("kind", "short")):
-    return StudyStore(run, None, names)
+def open_store(run, say=str):
+    return StudyStore(run, None, ("kind", "short"), say)
 
 
 def test_fifty_trials_survive_restarts_of_the_server_none_lost_none_twice(server, served):
@@ -185,15 +185,15 @@ def test_fifty_trials_survive_restarts_of_the_server_none_lost_none_twice(server
             server.start()
 
     told, said = {}, []
-    with open_store(served) as store:
+    with open_store(served, said.append) as store:
         store.lead()
         thread = threading.Thread(target=restart)
         thread.start()
         try:
             while len(told) < 50 or thread.is_alive():
-                trial = store.ask(lambda: store.study.ask(SPACE), told, said.append)
+                trial = store.ask(lambda: store.study.ask(SPACE), told)
                 values = [float(trial.number), 1.0]
-                store.tell(trial.number, lambda t=trial.number, v=values: store.study.tell(t, v) and None, said.append)
+                store.tell(trial.number, lambda t=trial.number, v=values: store.study.tell(t, v) and None)
                 assert trial.number not in told
                 told[trial.number] = values
         finally:
@@ -208,9 +208,14 @@ def test_fifty_trials_survive_restarts_of_the_server_none_lost_none_twice(server
 
 
 @pytest.fixture
-def store(request, tmp_path, recipe, postgres_url):
+def said():
+    return []
+
+
+@pytest.fixture
+def store(said, tmp_path, recipe, postgres_url):
     run = Run.create(tmp_path, recipe.model_copy(update={"name": f"trip-{uuid.uuid4()}"}), postgres_url)
-    with open_store(run) as store:
+    with open_store(run, said.append) as store:
         yield store
 
 
@@ -241,36 +246,34 @@ def created(store):
     return store.study.get_trials(states=(TrialState.RUNNING,))[-1]
 
 
-def test_a_trial_whose_making_was_not_answered_is_found_and_not_made_again(store, monkeypatch):
+def test_a_trial_whose_making_was_not_answered_is_found_and_not_made_again(store, said, monkeypatch):
     store.lead()
-    assert store.ask(lambda: None, (), str) is None
+    assert store.ask(lambda: None, ()) is None
     lose_the_answer(store, monkeypatch)
-    said = []
-    trial = store.ask(lambda: created(store), (), said.append)
+    trial = store.ask(lambda: created(store), ())
     assert len(said) == 2
     assert [t.number for t in store.study.get_trials()] == [trial.number]
 
 
-def test_a_tell_that_was_not_answered_is_not_told_again(store, monkeypatch):
+def test_a_tell_that_was_not_answered_is_not_told_again(store, said, monkeypatch):
     store.lead()
-    number = store.ask(lambda: created(store), (), str).number
+    number = store.ask(lambda: created(store), ()).number
     lose_the_answer(store, monkeypatch)
-    calls, said = [], []
-    store.tell(number, lambda: (calls.append(1), store.study.tell(number, [1.0, 2.0]))[0], said.append)
+    calls = []
+    store.tell(number, lambda: (calls.append(1), store.study.tell(number, [1.0, 2.0]))[0])
     assert (len(calls), len(said)) == (1, 2)
     assert store.study.trials[number].values == [1.0, 2.0]
     with pytest.raises(ValueError, match="COMPLETE"):  # but the first try is the caller's own mistake
-        store.tell(number, lambda: store.study.tell(number, [1.0, 2.0]) and None, said.append)
+        store.tell(number, lambda: store.study.tell(number, [1.0, 2.0]) and None)
 
 
 def test_sessions_that_the_server_ends_are_replaced(store):
     lease = store.lead()
     end_sessions(store)
-    said = []
-    retrying(lease.check, said.append)
-    trial = store.ask(lambda: created(store), (), said.append)
+    retrying(lease.check, str)
+    trial = store.ask(lambda: created(store), ())
     end_sessions(store)
-    store.tell(trial.number, lambda: store.study.tell(trial.number, [1.0, 2.0]) and None, said.append)
+    store.tell(trial.number, lambda: store.study.tell(trial.number, [1.0, 2.0]) and None)
     assert store.study.trials[0].state == TrialState.COMPLETE
 
 
@@ -292,4 +295,4 @@ def test_a_restart_frees_nothing_and_exactly_one_proceeds(server, served):
         with pytest.raises(Fenced):
             retrying(other.take, str)
         retrying(lease.check, str)
-        assert one.ask(lambda: created(one), (), str).number == 0
+        assert one.ask(lambda: created(one), ()).number == 0

@@ -17,7 +17,10 @@ from pareto.bench.methods.lab import Lab, Method
 from pareto.bench.methods.mod import mod
 from pareto.bench.methods.modpo import modpo
 from pareto.bench.methods.morlhf import morlhf
+from pareto.campaign import Campaign
 from pareto.config import Recipe, suggest
+from pareto.engines.engine import Engine
+from pareto.engines.inline import Inline
 from pareto.errors import ParetoError
 from pareto.recipe_file import read_recipe
 from pareto.store.run import Run
@@ -44,7 +47,12 @@ METHODS = tuple(dict.fromkeys(key for pair in FIGURES.values() for key in pair))
 
 
 def bench_methods(
-    recipe_path: Path, methods: Sequence[str], seeds: Sequence[int], root: Path, say: Callable[[str], None]
+    recipe_path: Path,
+    methods: Sequence[str],
+    seeds: Sequence[int],
+    root: Path,
+    say: Callable[[str], None],
+    engine: Engine | None = None,
 ) -> dict[str, Any]:
     """Compare the methods, seed by seed; what is finished is found again.
 
@@ -54,6 +62,7 @@ def bench_methods(
         seeds: each a run of its own, ``<name>-<seed>``: prompts' split, pool, A and training all change with it.
         root: folder of runs, where everything is kept.
         say: told of progress, a line at a time.
+        engine: carries the sweeps and the adapters of ``morlhf``; default, and all the rest: this process.
 
     Returns:
         ``bench``, ``hardware``, ``date``, ``seeds``, ``figures``, ``intervals`` of them, ``rows`` (one per seed and
@@ -65,7 +74,7 @@ def bench_methods(
     for name in methods:
         if name not in METHODS:
             raise ParetoError(f"--methods: no '{name}'; {suggest(name, METHODS)}")
-    found = {seed: _one_seed(recipe, methods, seed, root, say) for seed in seeds}
+    found = {seed: _one_seed(recipe, methods, seed, root, say, engine) for seed in seeds}
     by_method = {key: [found[seed][key] for seed in seeds] for key in methods}
     known = {name: pair for name, pair in FIGURES.items() if by_method.keys() >= set(pair)}
     ratios = {name: ratio(by_method[a], by_method[b]) for name, (a, b) in known.items()}
@@ -90,13 +99,25 @@ def bench_methods(
 
 
 def _one_seed(
-    recipe: Recipe, methods: Sequence[str], seed: int, root: Path, say: Callable[[str], None]
+    recipe: Recipe,
+    methods: Sequence[str],
+    seed: int,
+    root: Path,
+    say: Callable[[str], None],
+    engine: Engine | None,
 ) -> dict[str, dict[str, Any]]:
     """Method's key → its row."""
     recipe = recipe.model_copy(update={"seed": seed, "name": f"{recipe.name}-{seed}"})
     say(f"seed {seed}: experts, map and adaptive")
-    sweep(recipe, root, None, Silent(say))
-    lab = Lab(Workbench.open(Run.open(recipe.name, root), Silent(say)))
+    watch = Silent(say)
+    sweep(recipe, root, None, watch, engine=engine)
+    run = Run.open(recipe.name, root)
+    lab = Lab(Workbench.open(run, watch))
+    # The one that trains most; the lab finds what is made.
+    if not (engine is None or isinstance(engine, Inline)) and "morlhf" in methods:
+        campaign = Campaign.open(run, watch, engine)
+        campaign.pool()
+        campaign.dispatch.all([campaign.trial(w, {}, {}, f"morlhf {w}") for w in lab.lattice])
     looked = ours.searched(lab)
     simplex = rewarded_soups.exact(lab)
     makers: dict[str, Callable[[], Method]] = {

@@ -1,219 +1,102 @@
-"""``pareto bench scale``: how a sweep would go on 8 to 4,096 workers, and what would hold it up."""
+"""``pareto bench scale``: sweeps on more workers than there are here, and what becomes of them when something dies."""
 
 from __future__ import annotations
 
 import datetime
 import statistics
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from typing import Any
 
-import numpy as np
-
-from pareto import drivers
 from pareto.bench.hardware import hardware
-from pareto.bench.scale.cluster import Simulated, Trials
-from pareto.bench.scale.simulate import Plain, Sweep, simulate
-from pareto.bench.scale.storage import Cost, storage_cost
-from pareto.bench.scale.surface import REWARDS, recipe, share
+from pareto.bench.scale.cluster import Trials
+from pareto.bench.scale.faults.recovery import Recovered, cluster, driver_deaths, worker_deaths
+from pareto.bench.scale.faults.schedules import Survived, survive
+from pareto.bench.scale.simulation import FULL, Sizes, simulation
+from pareto.errors import ParetoError
 
-PYMOO: dict[str, Any] = {"family": "pymoo", "method": "NSGA3"}
-
-
-@dataclass(frozen=True)
-class Sizes:
-    """How much is simulated."""
-
-    slots: int
-    """Of the comparison of drivers."""
-    trials: int
-    """Of each of its sweeps."""
-    seeds: int
-    """Sweeps of each driver."""
-    efficiency_seeds: int
-    """Sweeps of the lattice: what the tail costs is luck."""
-    optuna: tuple[str, ...]
-    """Samplers."""
-    optuna_trials: int
-    """Of theirs: they look at every trial for every proposal."""
-    workers: tuple[int, ...]
-    each: int
-    """Trials of each of these workers, at most ``most`` in all."""
-    most: int
-    storage: tuple[int, int]
-    """Trials that run while the storage is measured."""
-    told: int
-    """Trials at each."""
-
-
-FULL = Sizes(64, 640, 2, 5, ("NSGAIISampler", "TPESampler"), 256, (8, 64, 256, 1024, 4096), 10, 10240, (8, 64), 24)
-QUICK = Sizes(16, 64, 1, 2, (), 64, (16, 64), 4, 128, (1, 3), 3)
+PARTS = ("simulation", "faults", "recovery")
+KILLS = 5
+"""Of nodes, and of workers."""
 
 
 def bench_scale(
-    storage: str | None, trials: Trials, seed: int, say: Callable[[str], None], sizes: Sizes = FULL
+    parts: Sequence[str],
+    storage: str | None,
+    trials: Trials,
+    seed: int,
+    schedules: int,
+    say: Callable[[str], None],
+    sizes: Sizes = FULL,
 ) -> dict[str, Any]:
-    """Simulate.
+    """Measure.
 
     Args:
-        storage: address of a PostgreSQL database whose speed is measured too.
-        trials: how long trials take.
+        parts: of ``PARTS``.
+        storage: see ``simulation``.
+        trials: see ``simulation``.
         seed: the first of the seeds.
-        say: told of each part.
-        sizes: how much.
+        schedules: of faults.
+        say: told of progress.
+        sizes: see ``simulation``.
 
     Returns:
-        ``rows`` by driver and ``workers`` by their number; ``curves``: hypervolume against hours and evaluations by
-        driver, of the first seed; ``storage``; ``control``; ``figures``; ``bench``, ``hardware``, ``date``, ``seeds``.
+        ``bench``, ``hardware``, ``date``, ``figures``; of the simulation see there; ``schedules`` and ``recoveries``.
+
+    Raises:
+        ParetoError: no such part; a sweep among faults does not come to its end; there is no PostgreSQL.
     """
-    say("the storage")
-    storages = {"sqlite": storage_cost(None, sizes.storage, sizes.told)}
-    if storage:
-        storages["postgresql"] = storage_cost(storage, sizes.storage, sizes.told)
-    slowest = list(storages.values())[-1]
-    latency = slowest.seconds(sizes.slots)
-
-    def sweeps(driver: Mapping[str, Any], count: int, times: Trials = trials, **how: Any) -> list[Sweep]:
-        return [_sweep(driver, sizes, times, seed + k, latency, **how) for k in range(count)]
-
-    say("drivers")
-    population = sizes.slots - len(REWARDS)  # with the experts it fills the slots
-    barrier = {**PYMOO, "options": {"pop_size": population}}
-    steady = {**PYMOO, "options": {"pop_size": population, "steady": True}}
-    found = {"lattice": sweeps({}, sizes.efficiency_seeds)}
-    few = {"family": "optuna", "trials": sizes.optuna_trials}
-    found |= {name: sweeps({**few, "method": name}, 1) for name in sizes.optuna}
-    found |= {"NSGA3, barrier": sweeps(barrier, sizes.seeds), "NSGA3, steady": sweeps(steady, sizes.seeds)}
-    rows = [{"driver": name, **_row(each)} for name, each in found.items()]
-    faulty = Trials(trials.median, trials.sigma, lost=0.02, hung=0.01)
-    rows.append({"driver": "lattice, 2 % lost, 1 % hung", **_row(sweeps({}, 1, faulty, patience=trials.median))})
-
-    say("controls")
-    equal = Trials(trials.median, 0.0)
-    generations = replace(sizes, trials=sizes.slots + (sizes.trials // sizes.slots - 1) * population)
-    even = {n: _sweep(how, generations, equal, seed, 0.0) for n, how in (("barrier", barrier), ("steady", steady))}
-    control = {
-        "equal_times_per_hour": even["barrier"].makespan / even["steady"].makespan,
-        "equal_times_idle_before_tail": even["steady"].idle_before_tail,
-    }
-
-    say("workers")
-    lattice = _leader_cost(found["lattice"][0], latency)
-    workers = [_crowd(n, sizes, trials, seed, lattice, slowest) for n in sizes.workers]
-    free = _crowd(sizes.workers[1], sizes, trials, seed, Cost(0.0, 0.0), Cost(0.0, 0.0))
-    control["no_latency_idle_before_tail"] = free["idle_before_tail"]
-    by_workers = {row["workers"]: row for row in workers}
-
-    figures = {
-        f"efficiency_{sizes.slots}": statistics.median(s.efficiency for s in found["lattice"]),
-        **{f"efficiency_{n}": by_workers[n]["efficiency"] for n in by_workers if n > sizes.slots},
-        "idle_before_tail": max(s.idle_before_tail for s in found["lattice"] + found["NSGA3, steady"]),
-        **_compared(found["NSGA3, barrier"], found["NSGA3, steady"]),
-        "trials_per_second_limit": 1 / latency,
-        "storage_limit_workers": slowest.most_workers(trials.median),
-        "driver_limit_workers": trials.median / lattice.seconds(sizes.trials),
-        **control,
-    }
-    return {
+    if unknown := [part for part in parts if part not in PARTS]:
+        raise ParetoError(f"--parts: no {unknown[0]!r}; there are {', '.join(PARTS)}")
+    result: dict[str, Any] = {
         "bench": "scale",
         "hardware": hardware(),
         "date": datetime.date.today().isoformat(),
-        "seeds": list(range(seed, seed + sizes.efficiency_seeds)),
-        "trials": asdict(trials),
-        "figures": figures,
-        "rows": rows,
-        "workers": workers,
-        "storage": {
-            name: {**asdict(cost), "trials_per_second": 1 / cost.seconds(sizes.slots)}
-            for name, cost in storages.items()
-        },
-        "driver": asdict(lattice),
-        "curves": {name: _curve(each[0]) for name, each in found.items()},
+        "figures": {},
     }
-
-
-def _sweep(
-    driver: Mapping[str, Any], sizes: Sizes, trials: Trials, seed: int, latency: float, patience: float | None = None
-) -> Sweep:
-    asked = recipe({"trials": sizes.trials, **driver}, seed)
-    engine = Simulated(sizes.slots, trials, seed, count_cpu=True)
-    return simulate(lambda study: drivers.make(asked, study), engine, seed, latency=latency, patience=patience)
-
-
-def _row(sweeps: Sequence[Sweep]) -> dict[str, Any]:
-    """Medians over seeds."""
-    numbers = [
-        {
-            "efficiency": s.efficiency,
-            "idle_before_tail": s.idle_before_tail,
-            "tail_share": s.tail_share,
-            "hours": s.makespan / 3600,
-            "hypervolume": share(s.weights),
-            "leader_ms": 1000 * s.leader[-1] / len(s.leader),
-            "last_leader_ms": 1000 * _leader_cost(s).seconds(len(s.leader)),
-            "failed": s.failed,
+    if "simulation" in parts:
+        result |= simulation(storage, trials, seed, say, sizes)
+    survived: list[Survived] = []
+    if "faults" in parts:
+        survived = survive(range(seed, seed + schedules), say)
+        result["schedules"] = [asdict(row) for row in survived]
+        result["figures"]["schedules"] = len(survived)
+    recovered: list[Recovered] = []
+    if "recovery" in parts:
+        recovered = _recoveries(say)
+        result["recoveries"] = [asdict(row) for row in recovered]
+        result["figures"] |= _recovery_figures(recovered)
+    ended: list[Survived | Recovered] = [*survived, *recovered]
+    if ended:
+        result["figures"] |= {
+            "lost_results": sum(len(row.lost) for row in ended),
+            "trained_twice": sum(len(row.twice) for row in ended),
+            "not_returned": sum(row.left for row in ended),
         }
-        for s in sweeps
-    ]
-    row = {name: float(statistics.median(n[name] for n in numbers)) for name in numbers[0]}
-    efficiencies = [s.efficiency for s in sweeps]
-    return {**row, "lowest_efficiency": min(efficiencies), "highest_efficiency": max(efficiencies)}
+    return result
 
 
-def _leader_cost(sweep: Sweep, without: float = 0.0) -> Cost:
-    """Seconds of the leading process for a trial, by the trials before it, but for a part that is the same for all."""
-    taken = np.array(sweep.leader) - without * np.arange(len(sweep.leader))
-    n = np.arange(len(taken))
-    square, linear, _ = np.polyfit(n, taken, 2)
-    return Cost(max(float(linear), 1e-6), max(2 * float(square), 0.0))
+def _recoveries(say: Callable[[str], None]) -> list[Recovered]:
+    found = [*worker_deaths(None, KILLS, say), *driver_deaths(None, say)]
+    with cluster(4) as nodes:
+        if nodes is None:
+            say("Ray is not installed: pip install 'pareto[ray]'")
+        else:
+            found += [*worker_deaths(nodes, KILLS, say), *driver_deaths(nodes, say)]
+    return found
 
 
-def _crowd(slots: int, sizes: Sizes, trials: Trials, seed: int, driver: Cost, storage: Cost) -> dict[str, Any]:
-    """A sweep on so many workers with a driver and a storage that take what was measured on fewer."""
-    asked = recipe({"trials": min(sizes.each * slots, sizes.most)}, seed)
-    engine = Simulated(slots, trials, seed, count_cpu=False)
-
-    def cost(n: int) -> float:
-        return driver.seconds(n) + storage.seconds(min(n, slots))
-
-    s = simulate(lambda study: Plain(study, asked, engine, cost), engine, seed)
-    return {
-        "workers": slots,
-        "trials": len(s.ends),
-        "efficiency": s.efficiency,
-        "idle_before_tail": s.idle_before_tail,
-        "tail_share": s.tail_share,
-        "hours": s.makespan / 3600,
-        "leader_busy": s.leader[-1] / s.tail,
-    }
-
-
-def _compared(barrier: Sequence[Sweep], steady: Sequence[Sweep]) -> dict[str, float]:
-    """What a barrier gains per evaluation and loses per hour, means over seeds."""
-    pairs = list(zip(barrier, steady, strict=True))
-    shares = [(_shares(b), _shares(s)) for b, s in pairs]
-    per_evaluation = [np.mean(b[len(b) // 10 :] / s[len(b) // 10 :]) for b, s in shares]
-    per_hour, won = [], []
-    for (b, s), (of_b, of_s) in zip(pairs, shares, strict=True):
-        by_then = sum(end <= s.makespan for end in b.ends)
-        per_hour.append(len(s.ends) / by_then)
-        won.append(of_s[-1] / of_b[by_then - 1])
-    return {
-        "barrier_per_evaluation": float(np.mean(per_evaluation)),
-        "steady_per_hour": float(np.mean(per_hour)),
-        "steady_vs_barrier_hypervolume": float(np.mean(won)),
-    }
-
-
-def _shares(sweep: Sweep) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """Share of the hypervolume after each trial, (n,)."""
-    return np.array([share(sweep.weights[: n + 1]) for n in range(len(sweep.weights))])
-
-
-def _curve(sweep: Sweep) -> dict[str, list[float]]:
-    """Share of the hypervolume after every eighth trial."""
-    at = range(7, len(sweep.ends), 8)
-    return {
-        "hours": [round(sweep.ends[n] / 3600, 4) for n in at],
-        "hypervolume": [round(share(sweep.weights[: n + 1]), 5) for n in at],
-    }
+def _recovery_figures(recovered: Sequence[Recovered]) -> dict[str, float]:
+    figures: dict[str, float] = {}
+    for name, kind in (
+        ("recover_node_seconds", "node (ray)"),
+        ("recover_worker_seconds", "worker (local)"),
+        ("recover_driver_seconds", "driver (ray)"),
+        ("recover_driver_local_seconds", "driver (local)"),
+    ):
+        if seconds := [row.seconds for row in recovered if row.killed.startswith(kind)]:
+            figures |= {name: statistics.median(seconds), f"longest_{name}": max(seconds)}
+    for kind in ("local", "ray"):
+        if first := [row.first_trial for row in recovered if row.first_trial and f"({kind})" in row.killed]:
+            figures[f"first_trial_{kind}_seconds"] = statistics.median(first)
+    return {**figures, "steps_behind_a_checkpoint": max(row.behind for row in recovered)}

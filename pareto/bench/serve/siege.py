@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import multiprocessing
+import json
 import random
-import time
+import select
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, Literal
+from typing import Literal
 
+from pareto.bench.processes import with_this_source
 from pareto.errors import ParetoError
 from pareto.inference.server.connections import files
 
@@ -24,6 +27,8 @@ AT_ONCE = 200
 """Connections that are being made at a time."""
 SPARE = 64
 """Files that this process has open for other things."""
+THERE = b"there\n"
+"""Said once all have been made."""
 PATIENCE = 60.0
 """Seconds in which all have to be there."""
 HEAD = b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n"
@@ -41,22 +46,21 @@ def besieged(host: str, port: int, connections: int) -> Iterator[Counter[str]]:
     Raises:
         ParetoError: this system does not let a process have so many, or the server does not take them.
     """
-    context = multiprocessing.get_context("spawn")
-    there, over, told = context.Event(), context.Event(), context.SimpleQueue()
-    process = context.Process(target=_besiege, args=(host, port, connections, there, over, told), daemon=True)
-    process.start()
+    # Not multiprocessing: it runs the caller's main module once more.
+    command = [sys.executable, "-m", __name__, host, str(port), str(connections)]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=with_this_source())
     seen: Counter[str] = Counter()
+    assert process.stdout is not None
     try:
-        ends = time.monotonic() + PATIENCE
-        while not there.wait(0.1):
-            if time.monotonic() > ends or not process.is_alive():
-                raise ParetoError(f"{connections} connections: the server did not take them within {PATIENCE:g} s")
+        if not select.select([process.stdout], [], [], PATIENCE)[0] or process.stdout.readline() != THERE:
+            raise ParetoError(f"{connections} connections: the server did not take them within {PATIENCE:g} s")
         yield seen
     finally:
-        over.set()
-        process.join(PATIENCE)
-        if not told.empty():
-            seen.update(told.get())
+        try:
+            seen.update(json.loads(process.communicate(timeout=PATIENCE)[0] or "{}"))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
 
 
 def check_connections(connections: int) -> None:
@@ -70,25 +74,21 @@ def check_connections(connections: int) -> None:
         raise ParetoError(f"{connections} connections: this system lets a process have {most} (ulimit -Hn)")
 
 
-def _besiege(host: str, port: int, connections: int, there: Any, over: Any, told: Any) -> None:
-    files()
+async def _all(host: str, port: int, connections: int) -> Counter[str]:
+    """Have them all until standard input ends."""
     seen: Counter[str] = Counter()
-    try:
-        asyncio.run(_all(host, port, connections, there, over, seen))
-    finally:
-        told.put(dict(seen))
-
-
-async def _all(host: str, port: int, connections: int, there: Any, over: Any, seen: Counter[str]) -> None:
     door = asyncio.Semaphore(AT_ONCE)
     work = [asyncio.create_task(_keep(host, port, _kind(k / connections), door, seen)) for k in range(connections)]
-    while not over.is_set():
-        if seen["made"] >= connections:
-            there.set()
+    over = asyncio.create_task(asyncio.to_thread(sys.stdin.buffer.read))
+    while seen["made"] < connections and not over.done():
         await asyncio.sleep(0.1)
+    sys.stdout.buffer.write(THERE)
+    sys.stdout.flush()
+    await over
     for task in work:
         task.cancel()
     await asyncio.gather(*work, return_exceptions=True)
+    return seen
 
 
 def _kind(share: float) -> Kind:
@@ -138,3 +138,8 @@ async def _act(kind: Kind, reader: asyncio.StreamReader, writer: asyncio.StreamW
         with suppress(asyncio.CancelledError, OSError):
             await heard
     seen["closed" if not said else said[9:12].decode("latin-1")] += 1
+
+
+if __name__ == "__main__":
+    files()
+    print(json.dumps(asyncio.run(_all(sys.argv[1], int(sys.argv[2]), int(sys.argv[3])))))

@@ -153,7 +153,7 @@ class RayEngine:
             able = [host for host in hosts if host.room and not host.refusal]
             if not able:
                 raise ParetoError(self._why_none(hosts))
-            ready = sum(slot.hello is None for slot in self._fleet.slots())
+            ready = sum(slot.ready for slot in self._fleet.slots())
             first = first or (self.now() if ready else None)
             if ready == sum(host.room for host in able) or (first and self.now() - first > SETTLE):
                 return

@@ -90,7 +90,12 @@ class Slot:
     @property
     def free(self) -> bool:
         """Whether a work would start at once."""
-        return self.hello is None and self.ref is None and not self.host.is_suspect()
+        return self.ready and self.ref is None and not self.host.is_suspect()
+
+    @property
+    def ready(self) -> bool:
+        """Whether it answered, and its node is accepted."""
+        return self.hello is None and self.host.accepted
 
 
 @final
@@ -120,7 +125,7 @@ class Fleet:
         """See ``Engine.nodes``; the slots are those that are ready."""
         nodes = []
         for host in self.hosts.values():
-            ready = [slot for slot in host.slots if slot.hello is None]
+            ready = [slot for slot in host.slots if slot.ready]
             busy = sum(not slot.free for slot in ready)
             nodes.append(Node(host.name, len(ready), busy, host.alive, host.gpus))
         return nodes
@@ -154,6 +159,8 @@ class Fleet:
         if differs:
             host.refusal = f"node {host.name} is refused: {differs}"
             self._say(host.refusal)
+            for slot in list(host.slots):
+                self.drop(slot)
 
     def start(self, slot: Slot, work: Work, now: float) -> None:
         """Have a free slot do a work."""
@@ -189,10 +196,9 @@ class Fleet:
     def _grow(self, host: Host, now: float) -> None:
         if now < host.again or host.refusal or host.room == 0:
             return
-        if not host.accepted:
-            if host.probe is None:
-                host.probe = ray.remote(num_cpus=0, max_retries=0, scheduling_strategy=_at(host))(versions).remote()
-            return
+        if not host.accepted and host.probe is None:
+            host.probe = ray.remote(num_cpus=0, max_retries=0, scheduling_strategy=_at(host))(versions).remote()
+        # Beside the look at its versions: each takes seconds.
         while len(host.slots) < host.room:
             slot = Slot(host)
             host.slots.append(slot)

@@ -9,9 +9,9 @@ from typing import Any
 
 import fsspec
 import pytest
-from engines.on_ray.conftest import Cluster
 from typer.testing import CliRunner
 
+from pareto.bench.scale.faults.nodes import Cluster
 from pareto.cluster_command import cluster_app
 from pareto.engines.on_ray import cluster as looking
 from pareto.engines.on_ray import versions

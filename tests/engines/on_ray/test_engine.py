@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 from engines.contract import Isolated, blocked, ends, until, wait_ends
-from engines.on_ray.conftest import Cluster, family
 from engines.tasks import work
 
+from pareto.bench.scale.faults.nodes import Cluster, family
 from pareto.engines import Engine, Watched, Work
 from pareto.engines.on_ray import RayEngine
 

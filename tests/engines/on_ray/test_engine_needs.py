@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 from engines.contract import blocked, ends, until, wait_ends
-from engines.on_ray.conftest import Cluster
 from engines.tasks import work
 
+from pareto.bench.scale.faults.nodes import Cluster
 from pareto.engines import Work
 from pareto.engines.on_ray import RayEngine
 from pareto.engines.on_ray.fleet import Needs

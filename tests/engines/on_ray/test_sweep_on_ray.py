@@ -10,8 +10,9 @@ from pathlib import Path
 
 import psutil
 import pytest
-from engines.on_ray.conftest import Cluster, family
 from forge import outcome, until
+
+from pareto.bench.scale.faults.nodes import Cluster, family
 
 pytestmark = pytest.mark.slow
 SMOKE = "sweeps/smoke.yaml"

@@ -1,4 +1,4 @@
-"""A throw-away PostgreSQL server that a test can stop, kill and start again."""
+"""A throw-away PostgreSQL server that can be stopped, killed and started again."""
 
 from __future__ import annotations
 
@@ -7,25 +7,33 @@ import shutil
 import socket
 import subprocess
 import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
-import pytest
+from pareto.errors import ParetoError
 
 
 class Server:
     """A server of its own, stopped and removed on leaving.
 
     Over TCP a role named ``locked`` must give its password (``scram-sha-256``); all others are trusted.
+
+    Args:
+        settings: ``name=value`` of the server's, such as ``fsync=off``.
+
+    Raises:
+        ParetoError: there is no PostgreSQL on this machine, or it does not start.
     """
 
     url: str
     """Address of its database ``postgres``, superuser ``postgres``, no password."""
 
-    def __init__(self, *settings: str):
+    def __init__(self, *settings: str) -> None:
         self._binaries = _binaries()
-        # Not pytest's own temporary folder: the server refuses to run as root, and only root may read that one.
+        # The server refuses to run as root, and must be able to read its folder.
         self._home = Path(tempfile.mkdtemp(prefix="pg-"))
         self._data, self._log = self._home / "data", self._home / "log"
         self._owner: dict[str, Any] = {}
@@ -60,6 +68,14 @@ class Server:
         """``immediate`` is a crash: the next start recovers what was committed."""
         self._call("pg_ctl", "-D", str(self._data), "-m", mode, "-w", "stop")
 
+    def database(self, name: str) -> str:
+        """Make an empty one; its address."""
+        import psycopg
+
+        with psycopg.connect(self.url, autocommit=True) as session:
+            session.execute(psycopg.sql.SQL("create database {}").format(psycopg.sql.Identifier(name)))
+        return self.url.removesuffix("postgres") + name
+
     def _call(self, program: str, *arguments: str) -> None:
         done = subprocess.run(
             [self._binaries / program, *arguments],
@@ -70,7 +86,19 @@ class Server:
         )
         if done.returncode:
             told = done.stdout.decode() + (self._log.read_text() if self._log.exists() else "")
-            pytest.fail(f"{program} failed:\n{told}", pytrace=False)
+            raise ParetoError(f"{program} failed: {told}")
+
+
+@contextmanager
+def database(url: str | None, say: Callable[[str], None]) -> Iterator[str | None]:
+    """The address of a database, of a throw-away server's where none is given; None, and why, where there is none."""
+    with ExitStack() as stack:
+        if url is None:
+            try:
+                url = stack.enter_context(Server()).url
+            except ParetoError as e:
+                say(str(e))
+        yield url
 
 
 def _binaries() -> Path:
@@ -80,4 +108,4 @@ def _binaries() -> Path:
     for folder in reversed(found):
         if (folder / "initdb").exists():
             return folder
-    pytest.fail("these tests need a PostgreSQL server: apt-get install postgresql", pytrace=False)
+    raise ParetoError("no PostgreSQL server on this machine: make postgresql")
