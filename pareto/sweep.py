@@ -31,7 +31,6 @@ from pareto.steady import Steady, Verdict
 from pareto.store.files import discard, sweep_leftovers, write_json
 from pareto.store.full_disk import full_disk_told
 from pareto.store.points import load_points
-from pareto.store.retrying import retrying
 from pareto.store.run import Run
 from pareto.store.study import StudyStore
 from pareto.watch import Watcher
@@ -69,7 +68,7 @@ def sweep(
         run = Run.create(root, recipe, storage)
         sweep_leftovers(run.path)
         try:
-            with _opened(run, storage, new, watch) as store, store.leading():
+            with StudyStore.waited_for(run, storage, watch.note, new=new) as store, store.leading():
                 work = _Sweep(Campaign(run, watch, engine, share), store, inherited or {})
                 work.prepare()
                 work.trials()
@@ -87,15 +86,6 @@ def sweep(
             "seconds": {k: round(v, 1) for k, v in work.clock.seconds.items()},
             "peak_memory_gb": round(_peak_memory_gb(), 2),
         }
-
-
-def _opened(run: Run, storage: str | None, new: bool, watch: Watcher) -> StudyStore:
-    """Of a new sweep the address may be wrong; of one that goes on the database may be away."""
-
-    def opened() -> StudyStore:
-        return StudyStore(run, storage, run.recipe.names, watch.note)
-
-    return opened() if new else retrying(opened, watch.note)
 
 
 class _Sweep:

@@ -21,8 +21,8 @@ class Engine(Section):
     """Ray only: of the cluster's head, ``HOST:6379``; ``auto``: the one that this machine belongs to."""
     cpus: float = Field(1.0, gt=0)
     """Ray only: CPUs of one worker."""
-    gpus: float = Field(0.0, ge=0)
-    """Ray only: GPUs of one worker; a fraction shares one."""
+    gpus: float = Field(0.0, ge=0, le=1)
+    """Ray only: of a GPU that one worker has; a fraction shares it. A training uses no more than one."""
     share: str | None = None
     """Where artefacts travel, as fsspec names it (``s3://bucket/prefix``); ``None``: all see the run's folder."""
     patience: float = Field(900.0, gt=0)

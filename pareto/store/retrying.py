@@ -33,6 +33,8 @@ _FOR_GOOD = re.compile(
     r"authentication failed|no password supplied|no pg_hba\.conf entry|does not exist|permission denied"
 )
 
+_AWAKING = re.compile(r"the database system is (starting up|shutting down|in recovery mode|not yet accepting)")
+
 
 class Interrupted(Exception):
     """The database broke off: nobody knows whether it has committed what it was told."""
@@ -41,6 +43,11 @@ class Interrupted(Exception):
 def transient(error: BaseException) -> bool:
     """Whether the database, and not what was asked of it, is the reason of an error, and may be well again soon."""
     return any(_passes(e) for e in _chain(error))
+
+
+def awaking(error: BaseException) -> bool:
+    """Whether a server answered that it is about to be there: an address that is wrong says no such thing."""
+    return any(_AWAKING.search(str(e)) is not None for e in _chain(error))
 
 
 def retrying(

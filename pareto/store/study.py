@@ -21,7 +21,7 @@ from pareto.errors import ParetoError
 from pareto.store.address import driver_url, scrubbed, shown
 from pareto.store.driver_lease import TTL, DriverLease, Fenced
 from pareto.store.leases import FileLeases, PostgresLock
-from pareto.store.retrying import Answer, Interrupted, retrying
+from pareto.store.retrying import Answer, Interrupted, awaking, retrying
 from pareto.store.run import Run
 
 BUSY_SECONDS = 60
@@ -70,6 +70,33 @@ class StudyStore:
         except BaseException:
             self.close()
             raise
+
+    @classmethod
+    def waited_for(
+        cls, run: Run, storage_url: str | None, say: Callable[[str], object], *, new: bool = False
+    ) -> StudyStore:
+        """Open it as soon as the database answers.
+
+        Args:
+            run: the run.
+            storage_url: see ``StudyStore``.
+            say: see ``StudyStore``.
+            new: the address may be wrong: a database that does not answer at all is not waited for.
+
+        Raises:
+            ParetoError: see ``StudyStore``.
+        """
+
+        def opened() -> StudyStore:
+            return cls(run, storage_url, run.recipe.names, say)
+
+        if new:
+            try:
+                return opened()
+            except ParetoError as e:
+                if not awaking(e):
+                    raise
+        return retrying(opened, say)
 
     def __enter__(self) -> Self:
         return self

@@ -144,6 +144,26 @@ def test_which_of_the_databases_errors_pass(error, again):
     assert transient(wrapped) == again
 
 
+def test_who_starts_while_the_server_awakes_waits_and_who_has_a_wrong_address_does_not(server, served, monkeypatch):
+    refusals = iter(["the database system is starting up", "the database system is not yet accepting connections"])
+    connect = psycopg.connect
+
+    def refusing(*args, **kwargs):
+        if refusal := next(refusals, None):
+            raise psycopg.OperationalError(f"connection failed: FATAL:  {refusal}")
+        return connect(*args, **kwargs)
+
+    monkeypatch.setattr(psycopg, "connect", refusing)
+    said = []
+    StudyStore.waited_for(served, None, said.append, new=True).close()
+    assert next(refusals, None) is None
+    assert "starting up" not in said[0]  # the first refusal was not said: only what came after it
+    assert "not yet accepting" in said[0]
+    nowhere = "postgresql://postgres@127.0.0.1:1/none"
+    with pytest.raises(ParetoError, match="refused"):
+        StudyStore.waited_for(served, nowhere, said.append, new=True)
+
+
 def test_the_stores_own_line_about_an_outage_is_an_outage():
     def told_in_one_line():
         try:

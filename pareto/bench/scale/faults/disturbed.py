@@ -43,6 +43,7 @@ class Disturbed:
         self.suffered, self.began = [], time.monotonic()
         self._tag = uuid.uuid4().hex
         self._said: IO[str] = tempfile.TemporaryFile("w+")  # noqa: SIM115 (for as long as this object lives)
+        self._drivers: list[subprocess.Popen[bytes]] = []
         self.driver = self.start()
 
     def __enter__(self) -> Self:
@@ -52,7 +53,8 @@ class Disturbed:
         for process in self.processes():
             with suppress(psutil.NoSuchProcess):
                 process.kill()
-        self.driver.wait()
+        for driver in self._drivers:
+            driver.wait()
         self._said.close()
 
     def start(self, **changes: Any) -> subprocess.Popen[bytes]:
@@ -64,6 +66,7 @@ class Disturbed:
             stderr=self._said,
             env=with_this_source() | {TAG: self._tag},
         )
+        self._drivers.append(self.driver)
         return self.driver
 
     def processes(self) -> list[psutil.Process]:
@@ -75,8 +78,11 @@ class Disturbed:
         return [p for p in self.processes() if p.pid != self.driver.pid]
 
     def reach(self, ended: int, later: float = 0.0) -> bool:
-        """Wait until so many trainings have ended, and some seconds more; False when the sweep is over before."""
-        self.until(lambda: self._over() or len(self.history.lines("ended")) >= ended)
+        """Wait until the first training has begun, so many have ended, and some seconds more; False when the sweep is
+        over before."""
+        self.until(
+            lambda: self._over() or (bool(self.history.lines("begun")) and len(self.history.lines("ended")) >= ended)
+        )
         time.sleep(later)
         return not self._over()
 

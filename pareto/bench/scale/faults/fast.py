@@ -34,7 +34,6 @@ from pareto.store.exchange import Exchange
 from pareto.store.files import discard, folder, folder_ok, read_json, sweep_leftovers, write_bytes, write_json
 from pareto.store.full_disk import full_disk_told
 from pareto.store.results import save_result
-from pareto.store.retrying import retrying
 from pareto.store.run import Run
 from pareto.store.study import StudyStore
 
@@ -130,14 +129,10 @@ def sweep(root: Path, order: Order, say: Callable[[str], None]) -> None:
     carried = config.Engine(
         kind=order.kind, workers=order.workers, address=order.address, patience=order.patience, retries=99
     )
-
-    def store() -> StudyStore:
-        return StudyStore(run, order.storage, asked.names, say)
-
     with full_disk_told(root / NAME), opened(carried, say) as engine:
         run = Run.create(root, asked, order.storage)
         sweep_leftovers(run.path)
-        with store() if new else retrying(store, say) as study, study.leading(order.ttl):
+        with StudyStore.waited_for(run, order.storage, say, new=new) as study, study.leading(order.ttl):
             death = _Death(order)
             desk = _Desk(run, engine, order, death)
             driver = study.read(lambda: drivers.make(asked, study.study))

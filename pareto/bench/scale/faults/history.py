@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from optuna.trial import TrialState
+
 from pareto.store.files import folder_ok
 from pareto.store.run import Run
 from pareto.store.study import StudyStore
@@ -53,12 +55,11 @@ class History:
         whole, which are gone or say something else."""
         run = Run.open(self.run)
         with StudyStore(run, self.storage, run.recipe.names) as store:
-            trials = {t.number: t for t in store.study.get_trials()}
-        complete = sum(t.state.name == "COMPLETE" for t in trials.values())
-        gone = [] if complete == len(trials) == self.trials else [f"{complete} of {len(trials)} trials complete"]
+            trials = store.study.get_trials()
+        kept = {t.number: t.values for t in trials if t.state == TrialState.COMPLETE}
+        gone = [] if len(kept) == len(trials) == self.trials else [f"{len(kept)} of {len(trials)} trials complete"]
         for line in self.lines("told"):
-            kept = trials.get(line["trial"])
-            if kept is None or kept.values != line["values"]:
+            if kept.get(line["trial"]) != line["values"]:
                 gone.append(f"trial {line['trial']}")
         ended = {line["key"] for line in self.lines("ended")}
         return gone + [key for key in ended if not folder_ok(self.run / "adapters" / key)]
