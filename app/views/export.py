@@ -25,7 +25,8 @@ from pareto.errors import ParetoError
 from pareto.export.card import card
 from pareto.frontier import find_point
 from pareto.inference.policy import measured_as
-from pareto.models import PACKAGED, TINY, fine_tuned, resolve
+from pareto.model_sources import PACKAGED, TINY, resolve
+from pareto.models import fine_tuned
 from pareto.records import Point
 from pareto.soups.members import soup_point
 from pareto.store.files import fingerprint

@@ -6,7 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from pareto.config import Model
-from pareto.models import PACKAGED, TINY
+from pareto.model_sources import PACKAGED, TINY
 
 _PACKAGED = {"smollm2-135m-instruct": ("HuggingFaceTB/SmolLM2-135M-Instruct", "apache-2.0")}
 """Packaged base → its name on the hub and its licence, as its model card there has them."""

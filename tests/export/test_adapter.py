@@ -20,7 +20,7 @@ from pareto.choice.levels import parse_levels
 from pareto.errors import ParetoError
 from pareto.export.adapter import export
 from pareto.inference.policy import open_policy, weights_point
-from pareto.models import resolve
+from pareto.model_sources import resolve
 from pareto.records import Point
 from pareto.store.points import load_points
 from pareto.store.run import Run

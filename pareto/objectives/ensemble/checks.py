@@ -112,8 +112,8 @@ def check_base(path: Path, info: Mapping[str, Any]) -> None:
     """
     if not ON_BASE & {m["kind"] for m in info["members"]}:
         return
+    from pareto.model_sources import resolve
     from pareto.models import fingerprint as model_fingerprint
-    from pareto.models import resolve
 
     base = resolve(info["model"]["base"])
     if template_hash(base) != info["template"]:

@@ -115,7 +115,8 @@ def base_state(model: Model) -> list[str]:
     Raises:
         ParetoError: see ``models.resolve``.
     """
-    from pareto.models import fine_tuned, resolve
+    from pareto.model_sources import resolve
+    from pareto.models import fine_tuned
     from pareto.models import fingerprint as model_fingerprint
 
     path = resolve(model.base) if model.sft is None else fine_tuned(model)

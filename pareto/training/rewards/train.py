@@ -15,8 +15,8 @@ from pareto import __version__
 from pareto.config import Ensemble as Settings
 from pareto.config import Model
 from pareto.errors import ParetoError
+from pareto.model_sources import resolve
 from pareto.models import fingerprint as model_fingerprint
-from pareto.models import resolve
 from pareto.objectives.ensemble.calibration import Calibration, calibrate
 from pareto.objectives.ensemble.checks import (
     below_chance,
