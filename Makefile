@@ -26,7 +26,8 @@ demo: .venv/.stamp-demo ## sweep the packaged 135M model, plot its front, export
 	$(BIN)/pareto export assistant --best --out runs/assistant/export --overwrite
 
 test: .venv/.stamp-dev postgresql chromium ## every test, with the real model, a real PostgreSQL, a real browser
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+	cores=$$(getconf _NPROCESSORS_ONLN); OMP_NUM_THREADS=1 $(BIN)/python -m pytest \
+		--numprocesses $$((cores < 4 ? cores + 1 : 4)) --dist loadfile --no-loadscope-reorder
 
 lint: .venv/.stamp-dev ## ruff, mypy, import-linter
 	$(BIN)/ruff check .

@@ -51,7 +51,14 @@ class Campaign:
     frame: Frame
     """The normalisation, once the run has one."""
 
-    def __init__(self, run: Run, watch: Watcher, engine: Engine | None = None, share: str | None = None) -> None:
+    def __init__(
+        self,
+        run: Run,
+        watch: Watcher,
+        engine: Engine | None = None,
+        share: str | None = None,
+        processes: int = 1,
+    ) -> None:
         """Begin.
 
         Args:
@@ -59,7 +66,9 @@ class Campaign:
             watch: told of phases and progress.
             engine: carries the work; default: this process.
             share: where artefacts travel, see ``Exchange``; default: everybody sees the run's folder.
+            processes: of one training.
         """
+        self.processes = processes
         self.run, self.recipe, self.watch = run, run.recipe, watch
         self.clock = Clock(watch, run.log)
         self.engine = Inline() if engine is None else engine
@@ -276,7 +285,8 @@ class Campaign:
         needs = [*self._pool_files(), f"scores/{self._scores}.parquet", *(f"adapters/{key}" for key in keys)]
         training = self.recipe.training
         steps = training.steps_from_soup if start else training.steps
-        return self.work("trial", {**self._base, **body, **frame}, f"train {name}", needs=needs, size=float(steps))
+        work = self.work("trial", {**self._base, **body, **frame}, f"train {name}", needs=needs, size=float(steps))
+        return replace(work, place={**work.place, "processes": self.processes})
 
     def _heard(self, told: Mapping[str, Any], fresh: bool) -> None:
         """Pass on what a worker says of rewards that failed and completions that are doubted, and count its time."""

@@ -18,22 +18,21 @@ from pareto.config import Evaluation
 from pareto.engines.watched import SHARE
 from pareto.engines.work import Progress, Work
 from pareto.errors import ParetoError
-from pareto.front.frame import Frame
 from pareto.measure import requests, rollouts
+from pareto.ranks import CHECKPOINT, asked, checkpoints, train_in
 from pareto.rollouts.pool import make_shard, shard_size
 from pareto.store.exchange import Exchange
+from pareto.store.files import folder_ok
 from pareto.store.results import save_result
 from pareto.store.run import Run
 from pareto.store.tables import write_prompts, write_rollouts
 from pareto.training.checkpoint import Checkpoint
 from pareto.training.sft import fine_tune
-from pareto.training.train import Job, train
+from pareto.training.train import train
 from pareto.watch import Silent
 from pareto.workbench import Workbench, untaught
 
 Task = Callable[[Mapping[str, Any], Mapping[str, Any], Progress], dict[str, Any]]
-CHECKPOINT = 8
-"""Optimiser steps from one checkpoint of a training to the next."""
 
 
 @dataclass(frozen=True)
@@ -152,17 +151,14 @@ def trial(bench: Workbench, body: Mapping[str, Any], place: Mapping[str, Any], p
     Returns:
         ``adapter`` and ``scores``, their keys; ``seconds`` of both.
     """
-    bench.shard, bench.frame = body["size"], Frame.from_json(body["frame"])
-    start: dict[str, float] = dict(body["start"])
-    for key in start:
-        bench.join(key, key)
+    job, b = asked(bench, body)
     ground = bench.ground
-    job = Job(tuple(body["weights"]), body["settings"], start)
     key, exchange = job.key(ground), Exchange.on_node(place)
     _fetch_checkpoint(exchange, key, job.steps(bench.recipe.training))
-    b = bench.bank.mixture(start) if start else None
-    bench.bank.merge({})
     began = time.monotonic()
+    processes = place.get("processes", 1)
+    if processes > 1 and not folder_ok(bench.run.adapters / key):
+        train_in(processes, bench.run.path, body, _part(progress, 0, 50), body.get(SHARE, 1.0))
     adapter = train(
         ground,
         job,
@@ -170,7 +166,7 @@ def trial(bench: Workbench, body: Mapping[str, Any], place: Mapping[str, Any], p
         bench.run.adapters,
         _part(progress, 0, 50),
         checkpoint=Checkpoint(
-            bench.run.path / "checkpoints",
+            checkpoints(bench.run.path),
             CHECKPOINT,
             kept=lambda path: exchange.push([f"checkpoints/{key}/{path.name}"]),
         ),

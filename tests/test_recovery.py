@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from forge import Command, Forge, finished_work, outcome, smoke_recipe, until
 
+pytestmark = pytest.mark.slow
 SMOKE = "sweeps/smoke.yaml"
 
 

@@ -13,6 +13,7 @@ import psutil
 import pytest
 from forge import Command, outcome, until
 
+pytestmark = pytest.mark.slow
 SMOKE = "sweeps/smoke.yaml"
 
 

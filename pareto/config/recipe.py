@@ -251,6 +251,13 @@ class Recipe(Section):
                 _check_known(name, names, "priorities", k)
         for k, prompt in enumerate(self.rollouts.system_prompts):
             _check_known(prompt.objective, names, "rollouts", "system_prompts", k)
+        if self.training.batch_size % self.engine.together:
+            raise Misfit(
+                f"batch_size {self.training.batch_size} cannot be shared out among {self.engine.together} processes "
+                "(engine.processes, engine.gpus); use a multiple",
+                "training",
+                "batch_size",
+            )
         if self.driver.search and self.driver.family != "optuna":
             raise ValueError("driver.search needs family: optuna")
         return self

@@ -84,6 +84,7 @@ def train_dpo(
     both: bool = False,
     checkpoints: Checkpoints | None = None,
     parts: int = 1,
+    processes: int = 1,
 ) -> tuple[State, State, list[dict[str, float]]]:
     """Train one adapter's B, or both of its factors.
 
@@ -103,6 +104,8 @@ def train_dpo(
         parts: that a batch is run in, one after the other, for a memory that does not hold it whole. The loss is that
             of the whole batch up to rounding; a step takes about a third longer, as each part is run once more for
             its gradients.
+        processes: that train together, each on its part of a batch. The gradient is the mean of theirs, which the
+            likelihood term, a mean over tokens, sees: the adapter differs a little from that of one process.
 
     Returns:
         A, B, and the trainer's log, one row per logging step.
@@ -114,8 +117,9 @@ def train_dpo(
         beta=training.beta,
         precompute_ref_log_probs=True,
         max_length=None,
-        **trainer_arguments(base, training, steps, seed),
+        **trainer_arguments(base, training, steps, seed, processes),
     )
+    one_device(args)
     trainer: Any = SharedDPOTrainer(
         model=base.model,
         args=args,
@@ -140,10 +144,15 @@ def train_dpo(
     return a_after, b, log
 
 
-def trainer_arguments(base: Base, training: Training, steps: int, seed: int) -> dict[str, Any]:
+def one_device(args: Any) -> None:
+    """Keep transformers from sharing a batch out among all the GPUs that this process sees: it has one."""
+    args._n_gpu = min(1, args.n_gpu)
+
+
+def trainer_arguments(base: Base, training: Training, steps: int, seed: int, processes: int = 1) -> dict[str, Any]:
     """What all of TRL's trainers are told alike."""
     return {
-        "per_device_train_batch_size": training.batch_size,
+        "per_device_train_batch_size": training.batch_size // processes,
         "max_steps": steps,
         "learning_rate": training.learning_rate,
         "lr_scheduler_type": "cosine",

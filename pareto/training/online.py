@@ -26,7 +26,7 @@ from pareto.objectives.score import results
 from pareto.records import Prompt
 from pareto.training.adapters import State, freeze_a, lora_config, put, take
 from pareto.training.checkpoint import Checkpoints
-from pareto.training.dpo import Steps, restore, trainer_arguments
+from pareto.training.dpo import Steps, one_device, restore, trainer_arguments
 from pareto.training.resume import run
 
 RewardFunction = Callable[..., list[float | None]]
@@ -47,6 +47,7 @@ def train_online(
     progress: Callable[[int, int], None],
     checkpoints: Checkpoints | None = None,
     parts: int = 1,
+    processes: int = 1,
 ) -> tuple[State, list[dict[str, float]]]:
     """Train one adapter's B by sampling from the policy as it learns.
 
@@ -66,11 +67,12 @@ def train_online(
             f"training.batch_size: {training.batch_size} completions per step cannot be shared out among groups of "
             f"training.num_generations {training.num_generations}; use a multiple"
         )
+    own = training.batch_size // processes
     shared = {
-        **trainer_arguments(base, training, steps, seed),
+        **trainer_arguments(base, training, steps, seed, processes),
         "output_dir": str(scratch),
-        "per_device_train_batch_size": training.batch_size // equal_parts(training.batch_size, parts),
-        "gradient_accumulation_steps": equal_parts(training.batch_size, parts),
+        "per_device_train_batch_size": own // equal_parts(own, parts),
+        "gradient_accumulation_steps": equal_parts(own, parts),
         "beta": training.beta,
         "num_generations": training.num_generations,
         "max_completion_length": sampling.max_new_tokens,
@@ -91,10 +93,13 @@ def train_online(
     trainer: Any
     if training.method == "grpo":
         config = GRPOConfig(**shared, reward_weights=list(weights), multi_objective_aggregation="normalize_then_sum")
+        one_device(config)
         trainer = GRPOTrainer(reward_funcs=functions, args=config, **common)
     else:
         summed = _normalised_sum(functions, weights, training.num_generations)
-        trainer = RLOOTrainer(reward_funcs=summed, args=RLOOConfig(**shared), **common)
+        rloo = RLOOConfig(**shared)
+        one_device(rloo)
+        trainer = RLOOTrainer(reward_funcs=summed, args=rloo, **common)
     trainer.remove_callback(PrinterCallback)
     try:
         put(trainer.model, a, start)

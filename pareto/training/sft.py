@@ -81,7 +81,7 @@ def _train(config: Model, out: Path, progress: Callable[[int, int], None]) -> No
     from transformers import PrinterCallback
     from trl import SFTConfig, SFTTrainer
 
-    from pareto.training.dpo import Steps, trainer_arguments
+    from pareto.training.dpo import Steps, one_device, trainer_arguments
     from pareto.training.sft_forward import forward
 
     assert config.sft is not None
@@ -97,16 +97,18 @@ def _train(config: Model, out: Path, progress: Callable[[int, int], None]) -> No
         # torch's fused attention is slow backwards: a fifth of a step at these lengths.
         base.model.set_attn_implementation("eager")
     with tempfile.TemporaryDirectory() as scratch:
+        args = SFTConfig(
+            output_dir=scratch,
+            max_length=None,
+            dataset_kwargs={"skip_prepare_dataset": True},
+            train_sampling_strategy="group_by_length",
+            logging_nan_inf_filter=False,
+            **arguments,
+        )
+        one_device(args)
         trainer: Any = SFTTrainer(
             model=base.model,
-            args=SFTConfig(
-                output_dir=scratch,
-                max_length=None,
-                dataset_kwargs={"skip_prepare_dataset": True},
-                train_sampling_strategy="group_by_length",
-                logging_nan_inf_filter=False,
-                **arguments,
-            ),
+            args=args,
             train_dataset=examples(base, sft),
             processing_class=base.tokenizer,
             peft_config=adapter,

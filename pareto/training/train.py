@@ -98,6 +98,7 @@ def train(
     progress: Callable[[int, int], None] = lambda done, total: None,
     checkpoint: Checkpoint | None = None,
     batch_share: float = 1.0,
+    processes: int = 1,
 ) -> Path:
     """Train one adapter, or return the one that is there.
 
@@ -110,6 +111,7 @@ def train(
         checkpoint: go on from what a killed training left, and leave such; taken away once the adapter is whole.
         batch_share: of a batch that memory holds at a time, above 0 and at most 1. The loss and the adapter's name are
             those of whole batches, its tensors too up to rounding.
+        processes: that train together, of which this is one; each takes its part of every batch, a multiple of them.
 
     Returns:
         The adapter's folder, a PEFT folder named by ``job.key``.
@@ -120,7 +122,12 @@ def train(
     out = adapters / job.key(ground)
     checkpoints = checkpoint and Checkpoints(checkpoint, out.name)
     if not folder_ok(out):
-        how = {"progress": progress, "checkpoints": checkpoints, "parts": math.ceil(1 / batch_share)}
+        how = {
+            "progress": progress,
+            "checkpoints": checkpoints,
+            "parts": math.ceil(1 / batch_share),
+            "processes": processes,
+        }
         _make(ground, job, start, out, how)
     if checkpoints:
         checkpoints.remove()

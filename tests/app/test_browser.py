@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 Visit = Callable[..., "Page"]
 Serve = Callable[[Path], str]
+pytestmark = pytest.mark.slow
 PAGES = ("frontier", "explore", "priorities", "duel", "label", "rounds", "sweep", "export")
 SLIDER = ".st-key-w_vowels input[type=range]"
 SEEN = Path(os.environ["PARETO_SCREENSHOTS"]) if "PARETO_SCREENSHOTS" in os.environ else None

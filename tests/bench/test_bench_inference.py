@@ -27,6 +27,7 @@ from pareto.records import Prompt, Rollout
 from pareto.training.process.labels import first_wrong
 from pareto.training.process.solutions import Solution
 
+pytestmark = pytest.mark.slow
 PEOPLE, MIXED, SUMS = (ROOT / "sweeps" / f"{name}.yaml" for name in ("rewards", "assistant", "arithmetic"))
 
 

@@ -27,6 +27,7 @@ from pareto.sweep import sweep
 from pareto.watch import Silent
 from pareto.workbench import Workbench
 
+pytestmark = pytest.mark.slow
 ADAPTIVE = {"family": "adaptive", "method": "experts", "trials": 3, "options": {"looks": 3, "n_partitions": 4}}
 
 

@@ -20,6 +20,7 @@ from pareto.rounds.store import Rounds
 from pareto.store.files import sha256_file
 from pareto.store.leases import FileLeases
 
+pytestmark = pytest.mark.slow
 TIMES = ("started", "finished", "seconds")
 
 
