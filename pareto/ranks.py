@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import selectors
 import shutil
 import socket
@@ -15,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -34,7 +35,9 @@ CHECKPOINT = 8
 """Optimiser steps from one checkpoint of a training to the next."""
 TRIES = 3
 """Of a training whose processes are killed."""
+_STEP = re.compile(r"step (\d+) of (\d+)\n")
 NEVER = 1 << 31
+"""Steps that no training has."""
 
 
 def checkpoints(run: Path) -> Path:
@@ -66,6 +69,7 @@ def train_in(processes: int, run: Path, body: Mapping[str, Any], progress: Progr
 
     Raises:
         ParetoError: what the user can put right.
+        MemoryError: of a GPU there was too little.
         RuntimeError: a process ended in another way.
     """
     with tempfile.NamedTemporaryFile("w", suffix=".json") as order:
@@ -138,20 +142,23 @@ def _follow(started: Sequence[subprocess.Popen[str]], progress: Progress) -> Non
                 return
             if selector.get_map() and selector.select(0.2):
                 line = out.readline()
-                if line:
-                    done, total = map(int, line.split())
-                    progress(done, total)
-                else:
+                if told := _STEP.fullmatch(line):
+                    progress(int(told[1]), int(told[2]))
+                elif not line:
                     selector.unregister(out)
             elif not selector.get_map():
-                started[-1].wait()
+                with suppress(subprocess.TimeoutExpired):
+                    started[-1].wait(0.2)
 
 
 def _error(file: IO[str]) -> Exception:
     file.seek(0)
     lines = file.read().strip().splitlines() or ["it said nothing"]
     told = next((line for line in reversed(lines) if line.startswith("pareto: ")), None)
-    return ParetoError(told.removeprefix("pareto: ")) if told else RuntimeError(lines[-1])
+    if told:
+        return ParetoError(told.removeprefix("pareto: "))
+    kind = MemoryError if "OutOfMemoryError" in lines[-1] else RuntimeError
+    return kind(lines[-1])
 
 
 def main() -> None:
@@ -160,7 +167,7 @@ def main() -> None:
     out, sys.stdout = sys.stdout, sys.stderr  # what libraries print is no progress
 
     def progress(done: int, total: int) -> None:
-        print(done, total, file=out, flush=True)
+        print(f"step {done} of {total}", file=out, flush=True)
 
     try:
         with tempfile.TemporaryDirectory() as scratch:
