@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from pareto.store.run import Run
     from pareto.training.adapters import State
 
-# Examples are not timed: machines are shared. CI tries the same examples every time, everybody else new ones.
-settings.register_profile("pareto", deadline=None, derandomize="CI" in os.environ)
+# Examples are not timed: machines are shared. CI tries the same few examples every time, everybody else new ones.
+CI = "CI" in os.environ
+settings.register_profile("pareto", deadline=None, derandomize=CI, max_examples=40 if CI else 100)
 settings.load_profile("pareto")
 
 

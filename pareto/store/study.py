@@ -60,6 +60,7 @@ class StudyStore:
         self._url = url = storage_url or run.storage
         self._where = f"storage {shown(url)}" if url else str(run.path / "study.db")
         self._leaving, self._say = ExitStack(), say
+        self._lease: DriverLease | None = None
         # The tables are shared by all studies of a database.
         making = PostgresLock(url, "tables") if url else FileLeases(run.path)
         try:
@@ -118,7 +119,7 @@ class StudyStore:
             Fenced: another driver leads.
             ParetoError: when the storage cannot be reached or written.
         """
-        lease = DriverLease(self._storage.engine, self.study.study_name)
+        self._lease = lease = DriverLease(self._storage.engine, self.study.study_name)
 
         def take() -> None:
             with self._usable():
@@ -169,13 +170,21 @@ class StudyStore:
         Args:
             number: the trial's.
             write: tells the study; when it is interrupted it is called again, unless the trial is finished.
+
+        Raises:
+            Fenced: another driver leads.
         """
 
         def finished() -> Literal[True] | None:
             return True if self.study.get_trials(deepcopy=False)[number].state.is_finished() else None
 
         def once() -> Literal[True]:
-            write()
+            try:
+                write()
+            except (optuna.exceptions.UpdateFinishedTrialError, ValueError):
+                if self._lease is not None:  # a successor may have finished it, while this process stood still
+                    self._lease.check()
+                raise
             return True
 
         retrying(once, self._say, found=finished)

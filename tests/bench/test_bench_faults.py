@@ -23,7 +23,7 @@ from pareto.bench.scale.faults.disturbed import Disturbed
 from pareto.bench.scale.faults.fast import NAME, Order
 from pareto.bench.scale.faults.history import History, note
 from pareto.bench.scale.faults.recovery import driver_deaths, worker_deaths
-from pareto.bench.scale.faults.schedules import FAULTS, survive
+from pareto.bench.scale.faults.schedules import FAULTS, Survived, survive
 from pareto.errors import ParetoError
 from pareto.tables import scale_tables
 
@@ -43,9 +43,9 @@ def test_random_schedules_of_faults_lose_nothing_and_double_nothing() -> None:
 
 
 def test_a_driver_that_is_killed_at_any_step_costs_nothing() -> None:
-    deaths = driver_deaths(None, lambda line: None)
-    assert len(deaths) == 6
-    assert [(d.lost, d.twice, d.left) for d in deaths] == [((), (), 0)] * 6
+    # `pareto bench scale` has it die at all of them.
+    deaths = driver_deaths(None, lambda line: None, ["artefact", "told"])
+    assert [(d.lost, d.twice, d.left) for d in deaths] == [((), (), 0)] * 3
     assert all(0 < d.seconds < 60 for d in deaths)
 
 
@@ -142,13 +142,14 @@ def test_what_was_lost_or_doubled_is_seen(
 
 
 def test_the_bench_counts_what_it_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = [
+        Survived(0, ["kill worker"], ["trial 1"], [], 0, 7.0),
+        Survived(1, ["full disk"], ["trial 2", "0a"], ["0b"], 1, 8.0),
+    ]
     monkeypatch.setattr("pareto.bench.scale.bench.hardware", lambda: "this machine")
-    result = bench_scale(["faults"], None, Trials(), 3, 1, lambda line: None)
-    assert {name: result["figures"][name] for name in ("schedules", "lost_results", "trained_twice")} == {
-        "schedules": 1,
-        "lost_results": 0,
-        "trained_twice": 0,
-    }
-    assert "seed" in scale_tables(result)
+    monkeypatch.setattr("pareto.bench.scale.bench.survive", lambda seeds, say: found)
+    result = bench_scale(["faults"], None, Trials(), 0, 2, lambda line: None)
+    assert result["figures"] == {"schedules": 2, "lost_results": 3, "trained_twice": 1, "not_returned": 1}
+    assert "trial 2, 0a" in scale_tables(result)
     with pytest.raises(ParetoError, match="no 'fault'"):
-        bench_scale(["fault"], None, Trials(), 3, 1, lambda line: None)
+        bench_scale(["fault"], None, Trials(), 0, 2, lambda line: None)

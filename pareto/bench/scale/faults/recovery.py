@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
@@ -54,18 +54,21 @@ def cluster(nodes: int) -> Iterator[Cluster | None]:
         yield made
 
 
-def driver_deaths(made: Cluster | None, say: Callable[[str], None]) -> list[Recovered]:
+def driver_deaths(
+    made: Cluster | None, say: Callable[[str], None], steps: Sequence[Step] = get_args(Step)
+) -> list[Recovered]:
     """Kill a driver at each of its steps and while it recovers; each time in a sweep of its own, which then ends.
 
     Args:
         made: who does the work; None: two processes of this machine.
         say: told of each.
+        steps: at which it dies.
 
     Raises:
         ParetoError: a sweep does not come to its end.
     """
     found = []
-    for step in get_args(Step):
+    for step in steps:
         found.append(_driver_died(made, step, in_recovery=False))
         say(f"{found[-1].killed}: {found[-1].seconds:.1f} s")
     found.append(_driver_died(made, "submit", in_recovery=True))
