@@ -27,7 +27,7 @@ demo: .venv/.stamp-demo ## sweep the packaged 135M model, plot its front, export
 
 test: .venv/.stamp-dev postgresql chromium ## every test, with the real model, a real PostgreSQL, a real browser
 	cores=$$(getconf _NPROCESSORS_ONLN); OMP_NUM_THREADS=1 $(BIN)/python -m pytest \
-		--numprocesses $$((cores < 4 ? cores + 1 : 4)) --dist loadgroup --no-loadscope-reorder
+		--numprocesses $$((cores < 4 ? cores + 1 : 4)) --dist loadfile --no-loadscope-reorder
 
 lint: .venv/.stamp-dev ## ruff, mypy, import-linter
 	$(BIN)/ruff check .

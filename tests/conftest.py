@@ -25,12 +25,9 @@ settings.load_profile("pareto")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Each file in one process, all that need a Ray cluster in one and the same; files with slow tests first."""
+    """Files with slow tests first: one that is begun last would keep a single process at work."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
-    for item in items:
-        needs_ray = "cluster" in getattr(item, "fixturenames", ())
-        item.add_marker(pytest.mark.xdist_group("ray" if needs_ray else str(item.path)))
 
 
 @pytest.fixture(scope="session")
