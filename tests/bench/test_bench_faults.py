@@ -61,7 +61,7 @@ def server() -> Iterator[Server]:
 
 
 def test_of_two_drivers_one_proceeds_also_when_the_database_restarts(server: Server, tmp_path: Path) -> None:
-    order = Order(str(tmp_path), server.database("two"), steps=200)
+    order = Order(str(tmp_path), server.database("two"), steps=600)
     with Disturbed(tmp_path / "runs", order) as sweep:
         first = sweep.driver
         sweep.reach(1)

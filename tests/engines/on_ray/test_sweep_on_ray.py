@@ -35,11 +35,11 @@ def carried(root: Path) -> Counter[int]:
 def test_a_sweep_makes_what_one_process_makes_though_a_node_is_killed_in_mid_trial(cluster, forge, finished, tmp_path):
     node = cluster.add()
     sweep = forge.start(*words(cluster, tmp_path))
-    until((tmp_path / "smoke" / "frame.json").exists)
+    until((tmp_path / "smoke" / "frame.json").exists, 400)
     for process in family(node):
         with suppress(psutil.NoSuchProcess):
             process.send_signal(signal.SIGKILL)
-    assert sweep.wait().json()["trials"] == 4
+    assert sweep.wait(600).json()["trials"] == 4
     cluster.remove(node)
     assert carried(tmp_path) == {0: 1, 1: 1, 2: 1, 3: 1}
     assert names(tmp_path) == names(finished)
