@@ -214,23 +214,23 @@ def answers(bench: Workbench, body: Mapping[str, Any], place: Mapping[str, Any],
         bench.join(key, key)
     by_id = {p.id: p for p in bench.prompts["train"]}
     sampled = Evaluation(samples_per_prompt=body["samples"])
-    asked = requests(
+    wanted = requests(
         bench.base,
         bench.recipe.model_copy(update={"evaluation": sampled}),
         [by_id[i] for i in body["prompts"]],
         body["stream"],
     )
     drawn = bench.bank.draw(
-        [request for _ in soups for _, _, request in asked],
-        [soup for soup in soups for _ in asked],
+        [request for _ in soups for _, _, request in wanted],
+        [soup for soup in soups for _ in wanted],
         bench.recipe.sampling,
-        progress=_counted(progress, len(soups) * len(asked)),
+        progress=_counted(progress, len(soups) * len(wanted)),
     )
     bench.bank.merge({})
     found = [
         replace(rollout, origin=str(i))
         for i in range(len(soups))
-        for rollout in rollouts(bench.base, asked, drawn[i * len(asked) : (i + 1) * len(asked)])
+        for rollout in rollouts(bench.base, wanted, drawn[i * len(wanted) : (i + 1) * len(wanted)])
     ]
     name = f"rollouts/{Work(f'{__name__}:answers', body).key}.parquet"
     write_rollouts(bench.run.path / name, found)
