@@ -97,6 +97,10 @@ class _Sweep:
         self.campaign, self.store = campaign, store
         self.run, self.recipe, self.watch = campaign.run, campaign.recipe, campaign.watch
         self.clock = campaign.clock
+        self._kept: dict[int, Point] = {}
+        """Trial's number → its point, until the study was told."""
+        self._logged = {event.get("trial") for event in self.run.events() if event["event"] == "trial"}
+        """Numbers of the trials that an earlier driver logged."""
         for objective, key in inherited.items():
             campaign.join(_inherited(objective), key)
 
@@ -191,13 +195,19 @@ class _Sweep:
         policy = Policy(name, attrs["kind"], attrs["weights"], coefficients, trial.number)
         point = self.campaign.keep(policy, "validation", scores)
         broken = violations(self.run, name, self.recipe.priorities, self.recipe.driver.trials)
-        if trial.state == TrialState.RUNNING:
-            self.run.log("trial", trial=trial.number, point=name, mean=point.mean, kl=point.kl)
-        self._told(point)
+        self._kept[trial.number] = point
         return Verdict(self.campaign.normalised(point), broken, self.campaign.normalised_se(point))
 
     def finished(self, trial: FrozenTrial) -> None:
-        """See ``Desk.finished``."""
+        """See ``Desk.finished``.
+
+        Logged is what the study knows, once: also a trial whose driver died before it wrote the line, and by the driver
+        that leads only.
+        """
+        point = self._kept.pop(trial.number)
+        if trial.number not in self._logged:
+            self.run.log("trial", trial=trial.number, point=point.id, mean=point.mean, kl=point.kl)
+        self._told(point)
         self._advance(sum(t.user_attrs["kind"] != "soup" for t in self.complete()))
 
     def failed(self, trial: FrozenTrial, reason: str) -> None:

@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 from forge import Command, Forge, finished_work, outcome, smoke_recipe, until
 
+from pareto.store.run import Run
+
 pytestmark = pytest.mark.slow
 SMOKE = "sweeps/smoke.yaml"
 
@@ -91,3 +93,15 @@ def test_a_finished_sweep_has_nothing_to_do(forge, finished, tmp_path):
     assert forge.run("sweep", SMOKE, "--root", tmp_path / "copy", "--json").json()["trials"] == 4
     assert finished_work(tmp_path / "copy") == work
     assert outcome(tmp_path / "copy") == before
+
+
+def test_a_trial_whose_driver_died_before_it_was_logged_is_logged(forge, finished, tmp_path):
+    shutil.copytree(finished, tmp_path / "copy")
+    run = Run.open("smoke", tmp_path / "copy")
+    lines = run.log_path.read_text().splitlines(keepends=True)
+    lost = next(line for line in lines if '"trial": 2' in line or '"trial":2' in line)
+    run.log_path.write_text("".join(line for line in lines if line != lost) + '{"time": "torn')
+    forge.run("sweep", SMOKE, "--root", tmp_path / "copy", "--json").json()
+    logged = [event for event in run.events() if event["event"] == "trial"]
+    assert sorted(event["trial"] for event in logged) == [0, 1, 2, 3]
+    assert logged[-1] | {"time": ""} == json.loads(lost) | {"time": ""}

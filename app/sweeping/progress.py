@@ -5,7 +5,6 @@ Free of Streamlit; imports neither torch nor Optuna.
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from collections.abc import Sequence
@@ -90,7 +89,7 @@ class Progress:
             job: that works on the run at the moment, where an app started it.
         """
         now = time.time() if now is None else now
-        recipe, log = run.recipe, events(run)
+        recipe, log = run.recipe, run.events()
         finished = (run.path / "front.json").is_file()
         leader, lock = holder(run) or (job.pid if job else None, "")
         quiet = max(now - max(_last_sign(run.path), _written(job.log) if job else 0.0), 0.0)
@@ -126,19 +125,6 @@ class Progress:
             hypervolumes=tuple(value for _, value in growth(points, frame)[0]) if frame else (),
             task=_task(words, [e for e in log if job and _when(e) >= job.born], measured),
         )
-
-
-def events(run: Run) -> list[dict[str, Any]]:
-    """The run's log; a line that is not whole is left out."""
-    found = []
-    for line in run.log_path.read_text(encoding="utf-8").splitlines() if run.log_path.is_file() else []:
-        try:
-            event = json.loads(line)
-        except json.JSONDecodeError:
-            continue
-        if isinstance(event, dict) and {"time", "event"} <= event.keys():
-            found.append(event)
-    return found
 
 
 def holder(run: Run) -> tuple[int, str] | None:

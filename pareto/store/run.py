@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -153,6 +154,18 @@ class Run:
         """Append one line ``{"time", "event", …}`` to ``log.jsonl``; lines of several processes do not mix."""
         line = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": event, **fields}
         append_line(self.log_path, to_json(line))
+
+    def events(self) -> list[dict[str, Any]]:
+        """What was logged so far; a line that is not whole is left out."""
+        found = []
+        for line in self.log_path.read_text(encoding="utf-8").splitlines() if self.log_path.is_file() else []:
+            try:
+                event = json.loads(line)
+            except json.JSONDecodeError:
+                continue
+            if isinstance(event, dict) and {"time", "event"} <= event.keys():
+                found.append(event)
+        return found
 
 
 def list_runs(root: str | Path = "runs") -> list[dict[str, Any]]:
