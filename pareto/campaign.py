@@ -81,13 +81,15 @@ class Campaign:
         """Key of the pool's scores."""
 
     @classmethod
-    def open(cls, run: Run, watch: Watcher, engine: Engine | None = None, share: str | None = None) -> Self:
-        """A run whose base is measured, with every adapter that was trained in it under its point's id.
+    def open(
+        cls, run: Run, watch: Watcher, engine: Engine | None = None, share: str | None = None, processes: int = 1
+    ) -> Self:
+        """A run whose base is measured, with every adapter that was trained in it under its point's id; see above.
 
         Raises:
             ParetoError: the run is not that far yet, or an adapter is missing or damaged.
         """
-        campaign = cls(run, watch, engine, share)
+        campaign = cls(run, watch, engine, share, processes)
         campaign.frame = read_frame(run)
         for point in load_points(run):
             for name, key in point.adapters.items():

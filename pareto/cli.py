@@ -96,7 +96,7 @@ def sweep(
     from pareto.sweep import sweep as run_sweep
 
     with _watching(parsed.names, as_json) as watch, opened(asked, watch.note) as carrying:
-        result = run_sweep(parsed, root, storage, watch, engine=carrying, share=asked.share, processes=asked.together)
+        result = run_sweep(parsed, root, storage, watch, engine=carrying, share=asked.share)
     if as_json:
         _print_json(result)
         return

@@ -44,19 +44,17 @@ def sweep(
     *,
     engine: Engine | None = None,
     share: str | None = None,
-    processes: int = 1,
     inherited: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Run a sweep to its end, or go on with one.
 
     Args:
-        recipe: what to do.
+        recipe: what to do; of its section ``engine`` only how many processes share out one training.
         root: folder of runs.
         storage: address of a PostgreSQL database for the study; ``None``: SQLite in the run's folder.
         watch: told of phases, progress, trials.
         engine: carries the work; default: this process.
         share: where artefacts travel, see ``Exchange``; default: all workers see the run's folder.
-        processes: of one training, which share each of its batches.
         inherited: objective → adapter in the run's folder that its expert starts from; default: the base.
 
     Returns:
@@ -71,7 +69,7 @@ def sweep(
         sweep_leftovers(run.path)
         try:
             with StudyStore.waited_for(run, storage, watch.note, new=new) as store, store.leading():
-                work = _Sweep(Campaign(run, watch, engine, share, processes), store, inherited or {})
+                work = _Sweep(Campaign(run, watch, engine, share, recipe.engine.together), store, inherited or {})
                 work.prepare()
                 work.trials()
                 work.finish_front()

@@ -181,7 +181,7 @@ def _lasting(section: dict[str, Any]) -> dict[str, Any]:
 
 
 def _difference(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """Sections, and keys of the section ``rounds``, in which two recipes differ."""
-    keys = sorted(key for key in {*old, *new} - {"rounds"} if old.get(key) != new.get(key))
+    """Sections, and keys of the section ``rounds``, in which two recipes differ; who carries the work is left out."""
+    keys = sorted(key for key in {*old, *new} - {"rounds", "engine"} if old.get(key) != new.get(key))
     before, after = (_lasting(tree.get("rounds", {})) for tree in (old, new))
     return keys + [f"rounds.{k}" for k in sorted({*before, *after} - {*FREE}) if before.get(k) != after.get(k)]

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from pareto.config import Judge, Labels, Recipe
+from pareto.config import Engine, Judge, Labels, Recipe
 from pareto.errors import ParetoError
 from pareto.recipe_file import read_recipe
 from pareto.rounds.source import Source
 from pareto.rounds.store import Rounds, list_rounds, owner
+from pareto.rounds.sweeping import round_recipe
 from pareto.store.files import write_json
 
 
@@ -57,6 +58,14 @@ def test_others_may_take_over_the_labelling(tmp_path):
     assert Rounds.create(tmp_path, recipe(labels=Labels(annotator="person"))).recipe.rounds.labels.annotator == "person"
     with pytest.raises(ParetoError, match=r"rounds\.labels"):
         Rounds.create(tmp_path, recipe(labels=Labels(annotator="person", budget=7)))
+
+
+def test_another_engine_may_carry_the_next_round_which_trains_in_as_many_processes(tmp_path):
+    made = Rounds.create(tmp_path, recipe())
+    assert round_recipe(made, 1).engine.together == 1
+    engine = Engine(workers=3, processes=2)
+    made = Rounds.create(tmp_path, recipe().model_copy(update={"engine": engine}))
+    assert round_recipe(made, 1).engine == engine
 
 
 def test_a_name_leaves_room_for_the_number_of_a_round(tmp_path):

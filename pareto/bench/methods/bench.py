@@ -115,7 +115,7 @@ def _one_seed(
     lab = Lab(Workbench.open(run, watch))
     # The one that trains most; the lab finds what is made.
     if not (engine is None or isinstance(engine, Inline)) and "morlhf" in methods:
-        campaign = Campaign.open(run, watch, engine)
+        campaign = Campaign.open(run, watch, engine, processes=recipe.engine.together)
         campaign.pool()
         campaign.dispatch.all([campaign.trial(w, {}, {}, f"morlhf {w}") for w in lab.lattice])
     looked = ours.searched(lab)
