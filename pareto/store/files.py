@@ -85,12 +85,18 @@ def write_json(path: str | Path, obj: Any) -> None:
 def append_line(path: str | Path, line: str) -> None:
     """Append one line in a single write, so that lines of several processes do not mix.
 
+    A last line that is torn, as its writer was killed or the disk full, has no end; the new one begins after it.
+
     Raises:
         ParetoError: on a full disk.
     """
     data = (line + "\n").encode()
-    with _explained(Path(path), lambda: f"{len(data)} bytes wanted"), open(path, "ab", buffering=0) as f:
-        f.write(data)
+    with _explained(Path(path), lambda: f"{len(data)} bytes wanted"), open(path, "a+b", buffering=0) as f:
+        f.seek(max(0, f.seek(0, os.SEEK_END) - 1))
+        if f.read() not in (b"", b"\n"):
+            data = b"\n" + data
+        if f.write(data) < len(data):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def read_json(path: str | Path) -> Any:

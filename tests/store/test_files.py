@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import random
+import resource
 import signal
 import socket
 import subprocess
@@ -20,6 +21,7 @@ from safetensors.numpy import save_file
 from pareto.errors import ParetoError
 from pareto.store.files import (
     Taken,
+    append_line,
     discard,
     fingerprint,
     folder,
@@ -182,6 +184,28 @@ def test_a_full_disk_keeps_the_old_file(full_disk):
         write_bytes(full_disk / "x", b"n" * 100_000)
     assert (full_disk / "x").read_bytes() == b"old"
     assert os.listdir(full_disk) == ["x"]
+
+
+@pytest.mark.parametrize(
+    ("there", "left"), [(None, "new\n"), ("", "new\n"), ("old\n", "old\nnew\n"), ("to", "to\nnew\n")]
+)
+def test_a_line_begins_after_one_that_is_torn(tmp_path, there, left):
+    if there is not None:
+        (tmp_path / "x").write_text(there)
+    append_line(tmp_path / "x", "new")
+    assert (tmp_path / "x").read_text() == left
+
+
+def test_a_line_that_is_cut_short_is_told_and_costs_no_other(tmp_path):
+    unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, unlimited[1]))
+    try:
+        with pytest.raises(ParetoError, match=r"disk is full: .*/x, 101 bytes wanted"):
+            append_line(tmp_path / "x", "n" * 100)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
+    append_line(tmp_path / "x", "new")
+    assert (tmp_path / "x").read_text() == "n" * 10 + "\nnew\n"
 
 
 def test_a_full_disk_leaves_no_half_made_folder(full_disk):

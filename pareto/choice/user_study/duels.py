@@ -134,9 +134,7 @@ def people(duels: Sequence[Duel]) -> list[str]:
 def _append(run: Run, line: dict[str, Any]) -> None:
     path = run.path / FILE
     path.parent.mkdir(exist_ok=True)
-    # A torn last line has no end: what is added to it would be torn too.
-    torn = path.is_file() and path.read_bytes()[-1:] not in (b"", b"\n")
-    append_line(path, ("\n" if torn else "") + to_json(line))
+    append_line(path, to_json(line))
 
 
 def _duel(found: dict[str, Any], m: int) -> Duel:

@@ -47,20 +47,8 @@ class Journal(Generic[T]):
 
     def add(self, lines: Iterable[dict[str, Any]]) -> None:
         """Append objects, one write each; call it under ``lock``. Raises ParetoError on a full disk."""
-        # A torn last line has no end: what is added to it would be torn too.
-        start = "\n" if self._open_ended() else ""
         for line in lines:
-            append_line(self.path, start + to_json({"schema": SCHEMA, **line}))
-            start = ""
-
-    def _open_ended(self) -> bool:
-        try:
-            with open(self.path, "rb") as file:
-                size = file.seek(0, 2)
-                file.seek(max(0, size - 1))
-                return file.read() not in (b"", b"\n")
-        except FileNotFoundError:
-            return False
+            append_line(self.path, to_json({"schema": SCHEMA, **line}))
 
     def _catch_up(self) -> tuple[list[T], int]:
         try:
