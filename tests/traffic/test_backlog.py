@@ -55,7 +55,7 @@ def test_offering_never_waits_and_what_is_too_much_is_dropped_and_counted() -> N
     until(lambda: made.counted.waiting == 0)
     began = time.monotonic()
     assert [made.offer(f"{k}", f"{k}") for k in range(1, 6)] == [True, True, False, False, False]
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 5
     assert (made.counted.waiting, made.counted.dropped) == (2, 3)
     work.way.set()
     made.close()

@@ -173,16 +173,16 @@ def test_python_computes_the_same(numbers: list[int], data: st.DataObject) -> No
 
 @given(st.text(alphabet="0123456789+-*/^().,=% x$\\{}of\n", max_size=120))
 def test_whatever_is_written_is_read_in_no_time(text: str) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     assert check_step(text) in (True, False, None)
-    assert time.perf_counter() - start < 0.5
+    assert time.process_time() - start < 0.5
 
 
 @pytest.mark.parametrize("pattern", ["1 + ", "9^", "(", "1 1/", "=", "9" * 9 + ",", "- ", "a b ", "20% of ", "*", "\\"])
 def test_long_texts_cost_time_in_proportion(pattern: str) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     check_step(pattern * 3000)
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 2
 
 
 def test_labels_agree_with_a_brute_force_oracle() -> None:

@@ -48,7 +48,7 @@ def test_nothing_is_lost_and_nothing_told_twice(text: str) -> None:
 
 
 def test_a_rule_of_many_marks_is_split_at_once() -> None:
-    began = time.monotonic()
+    began = time.process_time()
     for mark in "_*#>":
         split_steps(f"Name:\n{mark * 5000}\n1 + 1 = 2")
-    assert time.monotonic() - began < 2
+    assert time.process_time() - began < 2

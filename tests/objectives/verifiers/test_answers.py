@@ -105,7 +105,7 @@ def test_a_deep_nest_ends_at_the_limit(said):
     same("y", "x + 0", 60)
     start = time.monotonic()
     assert same("y + 1", said, 1).status in ("timeout", "fail", "error")
-    assert time.monotonic() - start < 1 + 1
+    assert time.monotonic() - start < 1 + 5
     assert same("x + x", "2x", 60).status == "pass"
 
 

@@ -59,7 +59,7 @@ def test_no_verdict_is_no_zero():
     slow, right = passes_tests(
         prompts=["?"] * 2, completions=["```python\nwhile True: pass\n```", RIGHT], answers=[TESTS] * 2, seconds=2
     )
-    assert time.monotonic() - start < 4
+    assert time.monotonic() - start < 2 + 5
     assert math.isnan(slow)
     assert slow.reason == "timeout: not done within 2 s"
     assert right == 1

@@ -138,7 +138,7 @@ def test_an_answer_that_drips_in_times_out(queue: AnnotationQueue) -> None:
             connection.recv(1 << 16)
             try:
                 connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 10000\r\n\r\n")
-                for _ in range(60):
+                for _ in range(200):
                     connection.sendall(b" ")
                     time.sleep(0.05)
             except OSError:
@@ -150,7 +150,7 @@ def test_an_answer_that_drips_in_times_out(queue: AnnotationQueue) -> None:
         start = time.monotonic()
         url = f"http://127.0.0.1:{listening.getsockname()[1]}/v1"
         done = annotate(queue, judge(url, timeout=0.3, retries=0), asked(1))
-        assert time.monotonic() - start < 2
+        assert time.monotonic() - start < 6
     thread.join()
     assert done.failed[0].reason == "no answer within 0.3 s"
 
