@@ -9,10 +9,16 @@ PYTHON ?= python3
 TORCH_INDEX ?=
 
 BIN := .venv/bin
-# What is imported is compiled then: all 26,000 modules at once would take as long as the rest of the installation.
-INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt \
-	$(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 PINS := pyproject.toml constraints.txt
+DEV := dev,app,serve,postgres,dashboard,agemoea,ray
+
+# pip would compile the 26,000 modules one after the other; some packages carry files that no Python of ours compiles.
+define install
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt \
+		$(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) --editable '.$(1)'
+	@$(BIN)/python -m compileall -qq -j 0 $(BIN)/../lib || true
+	@touch $@
+endef
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -49,23 +55,22 @@ clean: ## remove .venv and the tools' caches; runs/ stays
 # A stamp is newer than what it was installed from.
 .venv/.stamp-demo: $(PINS) | .venv/.stamp-venv
 	@echo "Installing pareto into .venv (once; a few minutes)"
-	$(INSTALL) --editable .
-	@touch $@
+	$(call install,)
 
 .venv/.stamp-app: $(PINS) | .venv/.stamp-venv
 	@echo "Installing pareto and its explorer into .venv (once; a few minutes)"
-	$(INSTALL) --editable '.[app]'
-	@touch .venv/.stamp-demo $@
+	$(call install,[app])
+	@touch .venv/.stamp-demo
 
 .venv/.stamp-serve: $(PINS) | .venv/.stamp-venv
 	@echo "Installing pareto and its server into .venv (once; a few minutes)"
-	$(INSTALL) --editable '.[serve]'
-	@touch .venv/.stamp-demo $@
+	$(call install,[serve])
+	@touch .venv/.stamp-demo
 
 .venv/.stamp-dev: $(PINS) | .venv/.stamp-venv
 	@echo "Installing pareto and its developer tools into .venv (once; a few minutes)"
-	$(INSTALL) --editable '.[dev,app,serve,postgres,dashboard,agemoea,ray]'
-	@touch .venv/.stamp-demo .venv/.stamp-app .venv/.stamp-serve $@
+	$(call install,[$(DEV)])
+	@touch .venv/.stamp-demo .venv/.stamp-app .venv/.stamp-serve
 
 .venv/.stamp-venv:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,10 @@ import pytest
 from forge import Forge, smoke_recipe, until
 from safetensors.numpy import load_file
 
+from pareto.campaign import Campaign
 from pareto.recipe_file import read_recipe
+from pareto.store.run import Run
+from pareto.watch import Silent
 
 pytestmark = pytest.mark.slow
 
@@ -19,39 +23,42 @@ pytestmark = pytest.mark.slow
 def recipe(folder: Path, processes: int, **training: object) -> Path:
     folder.mkdir(exist_ok=True)
     return smoke_recipe(
-        folder,
-        training={"steps": 4, **training},
-        driver={"trials": 2},
-        soups={"count": 0},
-        gold=[],
-        engine={"processes": processes},
+        folder, training={"steps": 4, **training}, soups={"count": 0}, gold=[], engine={"processes": processes}
     )
 
 
-def adapters(root: Path) -> dict[str, dict[str, np.ndarray]]:
-    return {p.parent.name: load_file(p) for p in (root / "smoke" / "adapters").glob("*/adapter_model.safetensors")}
+def trained(folder: Path, processes: int, **training: object) -> dict[str, np.ndarray]:
+    """The adapter of one trial."""
+    parsed = read_recipe(recipe(folder, processes, **training))
+    campaign = Campaign(Run.create(folder, parsed), Silent(), processes=parsed.engine.together)
+    campaign.pool()
+    campaign.frame = campaign.new_frame(campaign.measured_base())
+    (told,) = campaign.dispatch.all([campaign.trial((0.25, 0.75), {}, {}, "one")])
+    return load_file(campaign.run.adapters / told["adapter"] / "adapter_model.safetensors")
 
 
-def test_two_processes_train_what_one_does_though_one_of_them_is_killed(forge: Forge, tmp_path: Path) -> None:
+def test_two_processes_train_what_one_does_though_one_of_them_is_killed(tmp_path: Path) -> None:
     how = {"sft_weight": 0.0, "steps": 24}
-    one = forge.start("sweep", recipe(tmp_path / "1", 1, **how), "--root", tmp_path / "1", "--json")
-    two = forge.start("sweep", recipe(tmp_path / "2", 2, **how), "--root", tmp_path / "2", "--json")
-    until(lambda: bool(list((tmp_path / "2" / "smoke" / "checkpoints").glob("*/*"))))
-    ranks = [p for p in psutil.process_iter() if "pareto.ranks" in _words(p)]
-    ranks[-1].send_signal(signal.SIGKILL)
-    assert [sweep.wait().json()["trials"] for sweep in (one, two)] == [2, 2]
-    theirs, ours = adapters(tmp_path / "1"), adapters(tmp_path / "2")
+
+    def kill() -> None:
+        until(lambda: bool(list((tmp_path / "2" / "smoke" / "checkpoints").glob("*/*"))))
+        ranks = [p for p in psutil.process_iter() if f"pareto.ranks {tmp_path}" in _words(p)]
+        ranks[-1].send_signal(signal.SIGKILL)
+
+    theirs = trained(tmp_path / "1", 1, **how)
+    with ThreadPoolExecutor(1) as beside:
+        killed = beside.submit(kill)
+        ours = trained(tmp_path / "2", 2, **how)
+        killed.result()
     assert theirs.keys() == ours.keys()
-    for key, tensors in theirs.items():
-        for name, value in tensors.items():
-            np.testing.assert_allclose(ours[key][name], value, rtol=1e-3, atol=1e-5)
-        assert any(np.abs(v).max() > 1e-4 for name, v in tensors.items() if "lora_B" in name), "it was trained"
+    for name, value in theirs.items():
+        np.testing.assert_allclose(ours[name], value, rtol=1e-3, atol=1e-5)
+    assert any(np.abs(v).max() > 1e-4 for name, v in theirs.items() if "lora_B" in name), "it was trained"
 
 
-def test_processes_that_draw_their_own_completions_train_together(forge: Forge, tmp_path: Path) -> None:
-    asked = recipe(tmp_path, 2, method="grpo", num_generations=2, steps=1)
-    assert forge.run("sweep", asked, "--root", tmp_path, "--json").json()["trials"] == 2
-    assert all(np.isfinite(v).all() for b in adapters(tmp_path).values() for v in b.values())
+def test_processes_that_draw_their_own_completions_train_together(tmp_path: Path) -> None:
+    adapter = trained(tmp_path, 2, method="grpo", num_generations=2, steps=1)
+    assert all(np.isfinite(value).all() for value in adapter.values())
 
 
 def _words(process: psutil.Process) -> str:
