@@ -16,7 +16,7 @@ DEV := dev,app,serve,postgres,dashboard,agemoea,ray
 define install
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt \
 		$(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) --editable '.$(1)'
-	@$(BIN)/python -m compileall -qq -j 0 $(BIN)/../lib || true
+	@$(BIN)/python -m compileall -qq -j 0 $(BIN)/../lib pareto app || true
 	@touch $@
 endef
 
@@ -39,7 +39,7 @@ test: .venv/.stamp-dev postgresql chromium ## every test, with the real model, a
 lint: .venv/.stamp-dev ## ruff, mypy, import-linter
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+	$(BIN)/mypy --num-workers auto
 	$(BIN)/lint-imports
 
 app: .venv/.stamp-app ## the explorer in a browser, on the demo run or the latest: http://localhost:8501

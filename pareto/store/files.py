@@ -16,8 +16,10 @@ import re
 import secrets
 import shutil
 import socket
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -92,8 +94,7 @@ def append_line(path: str | Path, line: str) -> None:
     """
     data = (line + "\n").encode()
     with _explained(Path(path), lambda: f"{len(data)} bytes wanted"), open(path, "a+b", buffering=0) as f:
-        f.seek(max(0, f.seek(0, os.SEEK_END) - 1))
-        if f.read() not in (b"", b"\n"):
+        if _torn(f):
             data = b"\n" + data
         if f.write(data) < len(data):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -274,6 +275,16 @@ def _explained(path: Path, wanted: Callable[[], str]) -> Iterator[None]:
         if isinstance(e, OSError) and e.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
             raise ParetoError(f"{path}: cannot be written: {e.strerror}; make the folder writable") from e
         raise
+
+
+def _torn(file: FileIO) -> bool:
+    """Whether the last line has no end; one that another process is writing has it in a moment."""
+    for seconds in (0.0, 0.01, 0.1):
+        time.sleep(seconds)
+        file.seek(max(0, file.seek(0, os.SEEK_END) - 1))
+        if file.read(1) in (b"", b"\n"):
+            return False
+    return True
 
 
 def _files(path: Path) -> list[Path]:
