@@ -4,11 +4,9 @@
 # TORCH_INDEX  an extra package index for PyTorch. On Linux without a GPU, PyPI's torch brings gigabytes of
 #              CUDA libraries; PyTorch's own CPU builds do not:
 #              make demo TORCH_INDEX=https://download.pytorch.org/whl/cpu
-# COMPILE      empty: leaves the compiling of modules to the first import of each (default: yes)
 
 PYTHON ?= python3
 TORCH_INDEX ?=
-COMPILE ?= yes
 
 BIN := .venv/bin
 PINS := pyproject.toml constraints.txt
@@ -18,7 +16,7 @@ DEV := dev,app,serve,postgres,dashboard,agemoea,ray
 define install
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt \
 		$(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) --editable '.$(1)'
-	@$(if $(COMPILE),$(BIN)/python -m compileall -qq -j 0 $(BIN)/../lib pareto app || true)
+	@$(BIN)/python -m compileall -qq -j 0 $(BIN)/../lib pareto app || true
 	@touch $@
 endef
 
