@@ -84,7 +84,9 @@ class Campaign:
     def open(
         cls, run: Run, watch: Watcher, engine: Engine | None = None, share: str | None = None, processes: int = 1
     ) -> Self:
-        """A run whose base is measured, with every adapter that was trained in it under its point's id; see above.
+        """A run whose base is measured, with every adapter that was trained in it under its point's id.
+
+        Takes what the class takes.
 
         Raises:
             ParetoError: the run is not that far yet, or an adapter is missing or damaged.

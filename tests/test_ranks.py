@@ -15,6 +15,7 @@ from safetensors.numpy import load_file
 from pareto.campaign import Campaign
 from pareto.recipe_file import read_recipe
 from pareto.store.run import Run
+from pareto.sweep import sweep
 from pareto.watch import Silent
 
 pytestmark = pytest.mark.slow
@@ -59,6 +60,13 @@ def test_two_processes_train_what_one_does_though_one_of_them_is_killed(tmp_path
 def test_processes_that_draw_their_own_completions_train_together(tmp_path: Path) -> None:
     adapter = trained(tmp_path, 2, method="grpo", num_generations=2, steps=1)
     assert all(np.isfinite(value).all() for value in adapter.values())
+
+
+def test_a_sweep_has_each_training_shared_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    monkeypatch.setattr("pareto.workshop.train_in", lambda processes, *rest: asked.append(processes))
+    told = sweep(read_recipe(recipe(tmp_path, 2, steps=1)), tmp_path, None, Silent())
+    assert asked == [2] * told["trials"]
 
 
 def _words(process: psutil.Process) -> str:

@@ -99,7 +99,7 @@ def test_a_trial_whose_driver_died_before_it_was_logged_is_logged(forge, finishe
     shutil.copytree(finished, tmp_path / "copy")
     run = Run.open("smoke", tmp_path / "copy")
     lines = run.log_path.read_text().splitlines(keepends=True)
-    lost = next(line for line in lines if '"trial": 2' in line or '"trial":2' in line)
+    lost = next(line for line in lines if json.loads(line).get("trial") == 2)
     run.log_path.write_text("".join(line for line in lines if line != lost) + '{"time": "torn')
     forge.run("sweep", SMOKE, "--root", tmp_path / "copy", "--json").json()
     logged = [event for event in run.events() if event["event"] == "trial"]
